@@ -1,0 +1,1 @@
+//! Speed of MintCode, as ratios against stated limits; see `benches/`.

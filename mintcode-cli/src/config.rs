@@ -1,0 +1,15 @@
+//! Configuration: what a file, the environment and the flags say, each over the one before.
+//!
+//! - [`keys`] is the table of everything that can be set; `mintcode.example.toml` explains each;
+//! - [`value`] reads one value and says what was expected;
+//! - [`sources`] collects values with where they came from;
+//! - [`settings`] gives them their meaning.
+
+mod keys;
+mod settings;
+mod sources;
+mod value;
+
+pub(crate) use self::settings::{Database, LogSettings, SupplierSettings};
+pub(crate) use self::sources::{Flag, Sources};
+pub(crate) use self::value::{Address, LogFormat};

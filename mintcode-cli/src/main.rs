@@ -1,0 +1,2 @@
+//! The `mintcode` command.
+fn main() {}

@@ -1,0 +1,20 @@
+//! The only code that performs effects: it drives the machines over the ports.
+//!
+//! The law of the driver: a transition is committed first, in one fenced transaction; then its effect is performed;
+//! the effect's outcome is the next event. A crash needs no path of its own: the redemption is loaded, and the machine
+//! is told that its worker is gone.
+
+mod builder;
+mod driver;
+mod issuer;
+pub(crate) mod journal;
+mod notices;
+mod pacer;
+mod redeemer;
+mod supplier_desk;
+mod worker;
+
+pub use self::builder::{Engine, EngineBuilder, Running, SetupError};
+pub use self::issuer::{BatchCodes, Issuer, MOST_IN_A_BATCH, MintError, MintRequest, Minted, SEALED_AFTER};
+pub use self::notices::Notices;
+pub use self::redeemer::{Proof, Redeemed, RedeemError, Redeemer, WishError};

@@ -1,0 +1,159 @@
+//! One configured supplier as the engine sees it: paced, with the newest order known.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::pacer::Pacer;
+use crate::order::{ListedOrder, Order, OrderId, Sight};
+use crate::ports::{BuyError, BuyPermit, CallError, Supplier};
+use crate::redemption::{CallFailure, Intent, NotBought, SupplierFacts};
+
+/// Pages of a hundred or so that a look for a lost purchase reads at most.
+const MOST_PAGES: u32 = 10;
+
+pub(super) struct SupplierDesk {
+    supplier: Arc<dyn Supplier>,
+    is_exclusive: bool,
+    newest: Mutex<Option<OrderId>>,
+    pacer: Pacer,
+}
+
+/// What a purchase brought.
+pub(super) enum Bought {
+    Order(Order),
+    Nothing(NotBought),
+    Unclear,
+}
+
+/// A call about an order.
+#[derive(Clone, Copy)]
+pub(super) enum OrderCall {
+    Check,
+    Finish,
+    Cancel,
+    Ban,
+}
+
+impl SupplierDesk {
+    pub(super) fn new(supplier: Arc<dyn Supplier>, is_exclusive: bool, per_second: u32) -> Self {
+        Self { supplier, is_exclusive, newest: Mutex::new(None), pacer: Pacer::new(per_second) }
+    }
+
+    pub(super) fn facts(&self) -> SupplierFacts {
+        SupplierFacts {
+            capabilities: self.supplier.capabilities(),
+            is_exclusive: self.is_exclusive,
+            newest_known: self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+
+    pub(super) fn know(&self, order: &OrderId) {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        if newest.as_ref().is_none_or(|newest| newest < order) {
+            *newest = Some(order.clone());
+        }
+    }
+
+    /// Sends one purchase, once.
+    pub(super) async fn buy(&self, permit: BuyPermit) -> Bought {
+        self.pacer.turn().await;
+        match self.supplier.buy(permit).await {
+            Ok(order) => {
+                self.know(&order.id);
+                Bought::Order(order)
+            }
+            Err(BuyError::OutOfStock) => Bought::Nothing(NotBought::OutOfStock),
+            Err(BuyError::Stopped(stop)) => Bought::Nothing(NotBought::Stopped(stop)),
+            Err(error @ BuyError::NotSent(_)) => {
+                tracing::warn!(error = %Chain(&error), "a purchase was not sent");
+                Bought::Nothing(NotBought::NotSent)
+            }
+            Err(BuyError::Throttled { retry_after }) => {
+                self.hold(retry_after);
+                let millis = retry_after.map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));
+                Bought::Nothing(NotBought::Throttled { retry_after_ms: millis })
+            }
+            Err(error @ BuyError::Unclear(_)) => {
+                tracing::warn!(error = %Chain(&error), "a purchase got no clear answer");
+                Bought::Unclear
+            }
+        }
+    }
+
+    pub(super) async fn order(&self, order: &OrderId, call: OrderCall) -> Result<Sight, CallFailure> {
+        self.pacer.turn().await;
+        let answer = match call {
+            OrderCall::Check => self.supplier.check(order).await,
+            OrderCall::Finish => self.supplier.finish(order).await,
+            OrderCall::Cancel => self.supplier.cancel(order).await,
+            OrderCall::Ban => self.supplier.ban(order).await,
+        };
+        answer.map_err(|error| self.failure(&error))
+    }
+
+    /// Reads the newest orders, back to one known before `intent` or to the list's end. The flag tells whether it got there.
+    pub(super) async fn orders_since(
+        &self,
+        intent: &Intent,
+        skew: Duration,
+    ) -> Result<(Vec<ListedOrder>, bool), CallFailure> {
+        let mut orders: Vec<ListedOrder> = Vec::new();
+        let is_witness = |listed: &ListedOrder| {
+            intent.newest_known.as_ref().is_some_and(|newest| listed.order.id <= *newest)
+                || listed.order.created_at < intent.intended_at - skew
+        };
+        for page in 0..MOST_PAGES {
+            self.pacer.turn().await;
+            let page = self.supplier.recent_orders(page).await.map_err(|error| self.failure(&error))?;
+            for listed in &page.orders {
+                self.know(&listed.order.id);
+            }
+            let is_whole = page.is_last || page.orders.iter().any(is_witness);
+            orders.extend(page.orders);
+            if is_whole {
+                return Ok((orders, true));
+            }
+        }
+        Ok((orders, false))
+    }
+
+    fn failure(&self, error: &CallError) -> CallFailure {
+        match error {
+            CallError::Throttled { retry_after } => {
+                self.hold(*retry_after);
+                CallFailure::Throttled { retry_after: *retry_after }
+            }
+            CallError::Stopped(stop) => {
+                tracing::error!(?stop, "the supplier refuses calls about orders");
+                CallFailure::Stopped(*stop)
+            }
+            CallError::NotFound => CallFailure::NotFound,
+            CallError::TooEarly => CallFailure::TooEarly,
+            CallError::Conflict => CallFailure::Conflict,
+            CallError::Unclear(_) => {
+                tracing::debug!(error = %Chain(error), "a call about an order got no clear answer");
+                CallFailure::Unclear
+            }
+        }
+    }
+
+    /// The whole account pauses, for a second where the supplier does not say how long.
+    fn hold(&self, asked: Option<Duration>) {
+        self.pacer.hold(asked.unwrap_or(Duration::from_secs(1)));
+    }
+}
+
+/// An error with its causes, on one line.
+pub(super) struct Chain<'a>(pub(super) &'a (dyn std::error::Error + 'static));
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,28 @@
+//! Vouchers that become verification codes.
+//!
+//! An operator mints [vouchers](voucher), sells them anywhere, and whoever holds one redeems it: then, and only then,
+//! a phone number is bought from a [supplier](ports::Supplier) by the plans of its [SKU](sku), its SMS is awaited, and
+//! the code is delivered. A voucher is spent only when a code was delivered.
+//!
+//! In reading order:
+//! - [`money`], [`span`], [`ids`], [`order`]: the values;
+//! - [`voucher`]: codes, their keys, and the voucher's machine;
+//! - [`sku`]: what is sold, by which plans and under which policy;
+//! - [`redemption`]: the machine that turns a voucher into a code: [`step`](redemption::step()) decides, and touches nothing;
+//! - [`ports`]: storage, supplier, clock and entropy, and what each must promise;
+//! - [`engine`]: the only code that performs effects: commit first, then act;
+//! - `testing` (feature `testing`): in-memory storage, a supplier with books, the storage conformance suite, samples.
+//!
+//! This crate knows no HTTP, no SQL, no environment, no wall clock and no thread-local randomness.
+
+pub mod engine;
+pub mod ids;
+pub mod money;
+pub mod order;
+pub mod ports;
+pub mod redemption;
+pub mod sku;
+pub mod span;
+#[cfg(feature = "testing")]
+pub mod testing;
+pub mod voucher;

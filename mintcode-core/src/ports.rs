@@ -1,0 +1,13 @@
+//! What the engine needs from outside, and what each port must promise.
+
+pub mod catalogue;
+pub mod clock;
+pub mod storage;
+pub mod supplier;
+pub mod vouchers;
+
+pub use catalogue::{Catalogue, PlanChange, Put, SkuError};
+pub use clock::{Clock, Entropy};
+pub use storage::{Begin, BeginBy, Begun, Claims, Commit, Inbox, InboxItem, Storage, StorageError};
+pub use supplier::{BoxError, BuyError, BuyPermit, CallError, Capabilities, OrderPage, Profile, Stop, Supplier, Wanted};
+pub use vouchers::{BatchSummary, Inserted, NewBatch, RedemptionTrail, VoucherTrail, Vouchers};

@@ -1,0 +1,211 @@
+//! Keeps redemptions and the vouchers they change: the engine's storage.
+
+use std::collections::HashSet;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::supplier::{BoxError, Wanted};
+use crate::ids::{RedemptionId, SupplierName, WorkerId};
+use crate::order::{Order, OrderId};
+use crate::redemption::{Holder, NotBought, Phase, Redemption, Snapshot, Wish};
+use crate::voucher::{Refusal, Voucher, VoucherEvent, VoucherHash, VoucherState};
+
+/// Why storage did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// Somebody stored another version since. Nothing changed.
+    #[error("the stored version is another one")]
+    Conflict,
+    /// Another worker owns it by now. Nothing changed, and the caller must drop it.
+    #[error("another worker owns it")]
+    Fenced,
+    /// Another attempt claimed the order first. Nothing changed.
+    #[error("the order is claimed by another attempt")]
+    Claimed,
+    /// Storage could not be reached, is full or read-only. Nothing changed; the same call may succeed later.
+    #[error("storage is unavailable")]
+    Unavailable(#[source] BoxError),
+    /// The answer to a commit was lost: it may have happened.
+    #[error("whether the change was stored is unknown")]
+    Unknown(#[source] BoxError),
+    /// A row fits no state.
+    #[error("row {row} of table {table} fits no state")]
+    Corrupt {
+        /// The table.
+        table: &'static str,
+        /// The row's key, never a secret.
+        row: String,
+    },
+}
+
+/// A request to begin a redemption.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Begin {
+    /// Which voucher.
+    pub by: BeginBy,
+    /// Who asks.
+    pub holder: Holder,
+    /// The id of the redemption that begins, if one does.
+    pub id: RedemptionId,
+    /// The worker that will drive it; `None` where this process drives none.
+    pub owner: Option<WorkerId>,
+    /// Now.
+    pub now: DateTime<Utc>,
+}
+
+/// How a voucher is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BeginBy {
+    /// By the hashes of its code under every secret in use, current first.
+    Code(Vec<VoucherHash>),
+    /// By the id of a redemption of it that failed or was cancelled: that redemption's holder asks for another.
+    Again(RedemptionId),
+}
+
+/// What became of a request to begin a redemption.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// A redemption began.
+    New(Box<Redemption>),
+    /// The same holder came back to the redemption there is.
+    Same(Box<Redemption>),
+    /// None may begin.
+    Refused(Refusal),
+}
+
+/// One change of one redemption, with everything that belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// The redemption as it is to be stored. Its version is one above the stored one, its epoch the stored one.
+    pub next: Redemption,
+    /// What happens to its voucher, in order.
+    pub voucher: Vec<VoucherEvent>,
+    /// Inbox items that the change takes care of.
+    pub consumed: Vec<i64>,
+}
+
+impl Commit {
+    /// Whether the voucher has to be read: it changes, or has to agree that a code is delivered.
+    #[must_use]
+    pub fn needs_voucher(&self) -> bool {
+        !self.voucher.is_empty() || matches!(self.next.phase, Phase::Delivered(_))
+    }
+
+    /// `voucher`, as stored, after the change; storages call this inside their transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Corrupt`] where the two do not fit: the voucher cannot take an event or belongs to another
+    /// redemption by now, or it would be fulfilled without a delivery, or the other way round.
+    pub fn move_voucher(&self, voucher: Voucher) -> Result<Voucher, StorageError> {
+        let corrupt = StorageError::Corrupt { table: "voucher", row: voucher.hash.to_string() };
+        let is_its_own = voucher.redemption == Some(self.next.id);
+        let is_delivered = matches!(self.next.phase, Phase::Delivered(_));
+        match self.voucher.iter().cloned().try_fold(voucher, Voucher::apply) {
+            Ok(moved) if is_its_own && is_delivered == (moved.state == VoucherState::Fulfilled) => Ok(moved),
+            Ok(_) | Err(_) => Err(corrupt),
+        }
+    }
+}
+
+/// Something that whoever does not own a redemption has to tell its owner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Inbox {
+    /// A wish.
+    Wish(Wish),
+    /// A purchase's answer that came late: an order.
+    OrderSeen {
+        /// The attempt.
+        attempt: u32,
+        /// The order.
+        order: Order,
+    },
+    /// A purchase's answer that came late: a clear no.
+    NotBought {
+        /// The attempt.
+        attempt: u32,
+        /// Why.
+        why: NotBought,
+    },
+}
+
+/// An inbox item as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InboxItem {
+    /// Its id, growing in the order of arrival.
+    pub id: i64,
+    /// What it says.
+    pub item: Inbox,
+}
+
+/// What storage knows about a page of the supplier's orders.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claims {
+    /// Those that an attempt has claimed.
+    pub claimed: HashSet<OrderId>,
+    /// When the earliest unresolved attempt of the same plan by another redemption began that is still in `ordering`.
+    pub other_send_window: Option<DateTime<Utc>>,
+}
+
+/// Keeps redemptions and the vouchers they change.
+///
+/// Every method is one transaction: it happens whole or not at all, its answer comes after it is durable, and no
+/// handle to a transaction leaves it. Implementations pass [`storage_conformance!`](crate::storage_conformance).
+#[async_trait]
+pub trait Storage: Send + Sync {
+    /// Finds the voucher, lets [`admit`](crate::voucher::admit) decide, and stores what it decides: the locked
+    /// voucher together with the new redemption (owned by [`Begin::owner`], epoch 1, version 1, its first snapshot in
+    /// the history), or the voucher's expiry. The redemption before it gets the new one as [`Redemption::next`].
+    ///
+    /// An idempotency key belongs to the first voucher it began a redemption of: with another voucher it is refused
+    /// as [`Refusal::IdempotencyMismatch`], before anything about that voucher is told. A refused request leaves no key behind.
+    async fn begin(&self, begin: Begin) -> Result<Begun, StorageError>;
+
+    /// Stores a change: redemption, snapshot for the history, attempts with their claims of orders, voucher, and the
+    /// removal of consumed inbox items. Fails with [`StorageError::Fenced`] where the stored epoch differs, else with
+    /// [`StorageError::Conflict`] where the stored version is not the one before, else with
+    /// [`StorageError::Claimed`] where another attempt has one of its orders.
+    async fn commit(&self, commit: Commit) -> Result<(), StorageError>;
+
+    /// The redemption, or `None`.
+    async fn redemption(&self, id: RedemptionId) -> Result<Option<Redemption>, StorageError>;
+
+    /// The snapshots of a redemption with a version above `after`, oldest first, at most `limit`.
+    async fn history(&self, id: RedemptionId, after: u64, limit: u32) -> Result<Vec<Snapshot>, StorageError>;
+
+    /// Takes over up to `limit` redemptions that are not at rest and not owned by `worker`, oldest first: each gets
+    /// the next epoch and `worker` as its owner.
+    async fn adopt(&self, worker: WorkerId, limit: u32) -> Result<Vec<Redemption>, StorageError>;
+
+    /// Takes over one redemption, at rest or not: the next epoch, and `worker` as its owner. One that `worker` owns
+    /// already comes back as it is; `None` where there is no such redemption.
+    async fn adopt_one(&self, worker: WorkerId, id: RedemptionId) -> Result<Option<Redemption>, StorageError>;
+
+    /// Tells the redemption's owner something.
+    async fn append_inbox(&self, redemption: RedemptionId, item: Inbox) -> Result<(), StorageError>;
+
+    /// What is in the redemption's inbox, in the order of arrival.
+    async fn inbox(&self, redemption: RedemptionId) -> Result<Vec<InboxItem>, StorageError>;
+
+    /// Redemptions with something in their inbox, at most `limit`.
+    async fn inboxes(&self, limit: u32) -> Result<Vec<RedemptionId>, StorageError>;
+
+    /// Removes inbox items that no longer apply.
+    async fn discard_inbox(&self, items: &[i64]) -> Result<(), StorageError>;
+
+    /// Which of `orders` are claimed, and whether other purchases of the same plan (supplier, product, country and
+    /// operator) may still get their answer; `except` is left out of the latter.
+    async fn claims(
+        &self,
+        supplier: &SupplierName,
+        wanted: &Wanted,
+        orders: &[OrderId],
+        except: RedemptionId,
+    ) -> Result<Claims, StorageError>;
+
+    /// The newest claimed order at a supplier.
+    async fn newest_order(&self, supplier: &SupplierName) -> Result<Option<OrderId>, StorageError>;
+}

@@ -1,0 +1,198 @@
+//! Whoever sells numbers.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use crate::engine::journal;
+use crate::money::{Amount, Currency};
+use crate::order::{ListedOrder, Order, OrderId, Sight};
+
+/// Leave to send one purchase, once.
+///
+/// Made by the engine's journal alone, when the intent behind it is durable, and consumed by
+/// [`Supplier::buy`]: a purchase without a recorded intent does not compile.
+///
+/// ```compile_fail
+/// # use mintcode_core::ports::BuyPermit;
+/// let permit = BuyPermit { wanted: todo!(), send_by: todo!(), _journal: todo!() };
+/// ```
+///
+/// ```compile_fail
+/// # use mintcode_core::ports::BuyPermit;
+/// fn twice(permit: BuyPermit) -> (BuyPermit, BuyPermit) {
+///     (permit.clone(), permit)
+/// }
+/// ```
+#[derive(Debug)]
+#[must_use = "a durable intent without its purchase has to be settled as uncertain"]
+pub struct BuyPermit {
+    wanted: Wanted,
+    send_by: DateTime<Utc>,
+    _journal: journal::Seal,
+}
+
+impl BuyPermit {
+    pub(crate) fn new(wanted: Wanted, send_by: DateTime<Utc>, seal: journal::Seal) -> Self {
+        Self { wanted, send_by, _journal: seal }
+    }
+
+    /// What is to be bought.
+    #[must_use]
+    pub fn wanted(&self) -> &Wanted {
+        &self.wanted
+    }
+
+    /// The request must not leave after this moment.
+    #[must_use]
+    pub fn send_by(&self) -> DateTime<Utc> {
+        self.send_by
+    }
+}
+
+/// What to buy, in the supplier's own slugs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct Wanted {
+    /// The product's slug.
+    pub product: String,
+    /// The country's slug.
+    pub country: String,
+    /// The operator's slug; never `any`.
+    pub operator: String,
+    /// The most it may cost, in the supplier's currency. Not every supplier heeds it: the engine checks the order's price.
+    pub max_cost: Amount,
+}
+
+/// What a supplier can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Whether [`Supplier::recent_orders`] works, so that a purchase without an answer can be looked for.
+    pub lists_orders: bool,
+    /// Whether a number can be reported as already used, beside cancelling it.
+    pub bans: bool,
+    /// How old an order must be before it can be cancelled.
+    pub minimum_cancel_age: Duration,
+}
+
+/// The account at the supplier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// The account's id there.
+    pub id: String,
+    /// Money left, in [`Profile::currency`].
+    pub balance: Amount,
+    /// The currency of the account.
+    pub currency: Currency,
+    /// The account's standing in thousandths, where the supplier has one.
+    pub rating_milli: Option<i64>,
+}
+
+/// Why a redemption has to stop until an operator has seen to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stop {
+    /// The key is refused, or requests from here are.
+    Key,
+    /// The balance does not cover the purchase.
+    Balance,
+    /// The account's standing does not allow purchases.
+    Rating,
+    /// The request is malformed or names something the supplier does not have.
+    Parameters,
+}
+
+/// Why no number came back. A clear no is told apart from silence: only a clear no is believed.
+#[derive(Debug, thiserror::Error)]
+pub enum BuyError {
+    /// A clear no: nothing in stock at this plan.
+    #[error("out of stock")]
+    OutOfStock,
+    /// A clear no that needs the operator.
+    #[error("refused: {0:?}")]
+    Stopped(Stop),
+    /// The request never left: no connection, or its time to be sent had passed.
+    #[error("the request was not sent")]
+    NotSent(#[source] Option<BoxError>),
+    /// A clear no: too many requests. Nothing was bought.
+    #[error("too many requests")]
+    Throttled {
+        /// How long the supplier asks to wait, where it says so.
+        retry_after: Option<Duration>,
+    },
+    /// No clear answer though the request may have arrived: a number may have been bought.
+    #[error("no clear answer")]
+    Unclear(#[source] BoxError),
+}
+
+/// Why a call about an order or the account brought nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// Too many requests.
+    #[error("too many requests")]
+    Throttled {
+        /// How long the supplier asks to wait, where it says so.
+        retry_after: Option<Duration>,
+    },
+    /// The account needs the operator.
+    #[error("refused: {0:?}")]
+    Stopped(Stop),
+    /// The supplier knows no such order.
+    #[error("no such order")]
+    NotFound,
+    /// The order cannot be given back yet.
+    #[error("too early")]
+    TooEarly,
+    /// The order's state does not allow the call. Why is not believed: a check of the order tells.
+    #[error("the order's state does not allow it")]
+    Conflict,
+    /// No answer, or none that could be read.
+    #[error("no clear answer")]
+    Unclear(#[source] BoxError),
+}
+
+/// The cause behind an error.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// One page of the supplier's newest orders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderPage {
+    /// Newest first.
+    pub orders: Vec<ListedOrder>,
+    /// Whether the list ends with this page.
+    pub is_last: bool,
+}
+
+/// Sells numbers.
+///
+/// Implementations send what they are told once and report what came back. They never repeat a purchase, never
+/// take an unknown answer for "out of stock", and keep their name out of every error text.
+#[async_trait]
+pub trait Supplier: Send + Sync {
+    /// What this supplier can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// The currency of its prices.
+    fn currency(&self) -> Currency;
+
+    /// Looks at the account.
+    async fn profile(&self) -> Result<Profile, CallError>;
+
+    /// Buys one number: one request, sent before [`BuyPermit::send_by`] or not at all.
+    async fn buy(&self, permit: BuyPermit) -> Result<Order, BuyError>;
+
+    /// Looks at an order and its messages. Changes nothing.
+    async fn check(&self, order: &OrderId) -> Result<Sight, CallError>;
+
+    /// Completes an order that has a message.
+    async fn finish(&self, order: &OrderId) -> Result<Sight, CallError>;
+
+    /// Gives back an order that has no message.
+    async fn cancel(&self, order: &OrderId) -> Result<Sight, CallError>;
+
+    /// Gives back an order whose number is already used. Where [`Capabilities::bans`] is false, the same as `cancel`.
+    async fn ban(&self, order: &OrderId) -> Result<Sight, CallError>;
+
+    /// Page `page` (from 0) of the orders of the account, newest first. Changes nothing.
+    async fn recent_orders(&self, page: u32) -> Result<OrderPage, CallError>;
+}

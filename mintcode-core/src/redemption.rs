@@ -1,0 +1,23 @@
+//! One run that tries to turn a voucher into a delivered code.
+//!
+//! [`step`] is the whole machine: it decides, and touches nothing. The engine commits what it decides and then
+//! performs the effect; each outcome is the next event.
+
+mod attempt;
+mod choice;
+mod code;
+mod context;
+mod delivery;
+mod search;
+mod state;
+mod step;
+mod view;
+
+pub use self::attempt::{AttemptRow, ClosedAttempt, Held, Intent, Outcome, Surplus};
+pub use self::choice::{Choice, choose};
+pub use self::code::find_code;
+pub use self::context::{Call, CallFailure, Context, Decision, Effect, Event, Illegal, Listing, NotBought, SupplierFacts, Timing, Wish};
+pub use self::delivery::{Delivery, Settlement};
+pub use self::state::{AfterRelease, Failure, FailureKind, GiveBack, Holder, HolderKey, Phase, Redemption, Releasing, Search};
+pub use self::step::{step, voucher_event, wish_is_allowed};
+pub use self::view::{FailureView, Snapshot, Status};

@@ -1,0 +1,191 @@
+//! An attempt: one try of one plan, from its intent to its settled end.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{PlanId, SupplierName};
+use crate::money::Amount;
+use crate::order::{Message, Order, OrderId, OrderStatus};
+use crate::ports::supplier::Wanted;
+
+/// A purchase that is recorded before it is tried.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// The number of the attempt within its redemption, from 1.
+    pub number: u32,
+    /// The plan.
+    pub plan: PlanId,
+    /// Who is asked.
+    pub supplier: SupplierName,
+    /// What is asked for.
+    pub wanted: Wanted,
+    /// Why this plan was chosen.
+    pub reason: String,
+    /// When the intent was recorded.
+    pub intended_at: DateTime<Utc>,
+    /// The request leaves by this moment or never.
+    pub send_by: DateTime<Utc>,
+    /// The newest order known at the supplier by then: a purchase of this intent is newer.
+    pub newest_known: Option<OrderId>,
+}
+
+/// A number that was bought and is not settled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The attempt that bought it.
+    pub intent: Intent,
+    /// The supplier's order.
+    pub order: Order,
+    /// The messages so far, oldest first.
+    pub messages: Vec<Message>,
+}
+
+/// An order that no customer has seen or will see, given back while the redemption goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Surplus {
+    /// The order.
+    pub held: Held,
+    /// How its attempt ended.
+    pub outcome: Outcome,
+    /// The supplier is not asked again before this moment.
+    pub not_before: DateTime<Utc>,
+    /// How often it was asked.
+    pub asked: u32,
+    /// How often the supplier did not know the order.
+    pub unknown: u32,
+}
+
+/// An attempt that is over, its order settled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClosedAttempt {
+    /// What was tried.
+    pub intent: Intent,
+    /// What was bought, if anything was.
+    pub order: Option<Order>,
+    /// How the order ended at the supplier; `None` for an order that vanished, or where nothing was bought.
+    pub order_end: Option<OrderStatus>,
+    /// How the attempt ended.
+    pub outcome: Outcome,
+    /// When.
+    pub ended_at: DateTime<Utc>,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// A code was delivered.
+    Delivered,
+    /// The number got no SMS.
+    NoSms,
+    /// The customer asked for another number.
+    Replaced,
+    /// The customer gave up.
+    GivenUp,
+    /// Nothing in stock.
+    OutOfStock,
+    /// The order cost more than its cap and was given back; counts as out of stock.
+    TooDear,
+    /// The supplier asked to slow down; nothing was bought.
+    Throttled,
+    /// The request never left.
+    NotSent,
+    /// No answer came, and the supplier's list shows that nothing was bought.
+    Absent,
+    /// The supplier refused for a reason that the operator has to see to.
+    Stopped,
+    /// The order came to light after the redemption's end, or after its attempt was given up.
+    Late,
+    /// Whether anything was bought could not be found out; the cost is on hold.
+    Unresolved,
+}
+
+impl Outcome {
+    /// The outcome's name in trails and reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::NoSms => "no_sms",
+            Self::Replaced => "replaced",
+            Self::GivenUp => "given_up",
+            Self::OutOfStock => "out_of_stock",
+            Self::TooDear => "too_dear",
+            Self::Throttled => "throttled",
+            Self::NotSent => "not_sent",
+            Self::Absent => "absent",
+            Self::Stopped => "stopped",
+            Self::Late => "late",
+            Self::Unresolved => "unresolved",
+        }
+    }
+}
+
+/// An attempt as a row: what trails, reports and the uniqueness of order ids need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptRow {
+    /// See [`Intent::number`].
+    pub number: u32,
+    /// See [`Intent::plan`].
+    pub plan: PlanId,
+    /// See [`Intent::supplier`].
+    pub supplier: SupplierName,
+    /// See [`Intent::wanted`].
+    pub wanted: Wanted,
+    /// See [`Intent::reason`].
+    pub reason: String,
+    /// See [`Intent::intended_at`].
+    pub started_at: DateTime<Utc>,
+    /// The supplier's order, once known: claimed by this attempt for ever.
+    pub order: Option<OrderId>,
+    /// What was charged for it.
+    pub price: Option<Amount>,
+    /// Whether the purchase is still without a known outcome.
+    pub is_unresolved: bool,
+    /// How it ended; `None` while it runs.
+    pub outcome: Option<Outcome>,
+    /// How its order ended.
+    pub order_end: Option<OrderStatus>,
+    /// When it ended.
+    pub ended_at: Option<DateTime<Utc>>,
+}
+
+impl AttemptRow {
+    pub(super) fn intended(intent: &Intent) -> Self {
+        Self {
+            number: intent.number,
+            plan: intent.plan.clone(),
+            supplier: intent.supplier.clone(),
+            wanted: intent.wanted.clone(),
+            reason: intent.reason.clone(),
+            started_at: intent.intended_at,
+            order: None,
+            price: None,
+            is_unresolved: true,
+            outcome: None,
+            order_end: None,
+            ended_at: None,
+        }
+    }
+
+    pub(super) fn held(held: &Held) -> Self {
+        Self {
+            order: Some(held.order.id.clone()),
+            price: Some(held.order.price),
+            is_unresolved: false,
+            ..Self::intended(&held.intent)
+        }
+    }
+
+    pub(super) fn closed(closed: &ClosedAttempt) -> Self {
+        Self {
+            order: closed.order.as_ref().map(|order| order.id.clone()),
+            price: closed.order.as_ref().map(|order| order.price),
+            is_unresolved: false,
+            outcome: Some(closed.outcome),
+            order_end: closed.order_end,
+            ended_at: Some(closed.ended_at),
+            ..Self::intended(&closed.intent)
+        }
+    }
+}

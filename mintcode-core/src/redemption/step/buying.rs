@@ -1,0 +1,262 @@
+//! From the choice of a plan to a number, or to the end of all plans.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::Step;
+use crate::ids::PlanId;
+use crate::money::Amount;
+use crate::order::Order;
+use crate::redemption::choice::again;
+use crate::redemption::search::{Found, find};
+use crate::redemption::{
+    AfterRelease, Choice, ClosedAttempt, Decision, Effect, Failure, FailureKind, GiveBack, Held, Intent, Listing,
+    NotBought, Outcome, Phase, Redemption, Releasing, Search, Surplus, choose,
+};
+use crate::order::Message;
+use crate::ports::{Stop, Wanted};
+use crate::sku::Plan;
+
+/// How long after its deadline a lost purchase is still looked for on an account that is ours alone.
+const SEARCH_PAST_DEADLINE: Duration = Duration::from_secs(60);
+
+impl Step<'_> {
+    /// Tries the next plan, or ends `next` where none is left.
+    pub(super) fn attempt_next(&self, next: Redemption) -> Decision {
+        let choice = choose(&next, self.context);
+        self.attempt(next, choice)
+    }
+
+    fn attempt(&self, next: Redemption, choice: Choice) -> Decision {
+        if next.cancel_wished {
+            return self.store(Redemption { phase: Phase::Cancelled, ..next }, None);
+        }
+        let left = (next.deadline - self.now).to_std().unwrap_or(Duration::ZERO);
+        if left.is_zero() {
+            return self.fail(next, FailureKind::Deadline, None);
+        }
+        match choice {
+            Choice::Next { plan, cap, reason } => {
+                if next.number_shown && left < self.time_for_another(&next, &plan) {
+                    return self.fail(next, FailureKind::NoSms, None);
+                }
+                let intent = self.intend(&next, &plan, cap, reason);
+                self.store(Redemption { phase: Phase::Ordering(intent), ..next }, Some(Effect::Buy))
+            }
+            Choice::GiveUp { kind } => self.fail(next, kind, None),
+        }
+    }
+
+    /// The least time that must be left for another number after the first.
+    pub(super) fn time_for_another(&self, redemption: &Redemption, plan: &Plan) -> Duration {
+        let facts = self.context.suppliers.get(&plan.supplier);
+        let minimum_age = facts.map_or(Duration::ZERO, |facts| facts.capabilities.minimum_cancel_age);
+        (redemption.policy.max_duration / 4).min(Duration::from_secs(60)).max(minimum_age)
+    }
+
+    fn intend(&self, redemption: &Redemption, plan: &Plan, cap: Amount, reason: String) -> Intent {
+        let facts = self.context.suppliers.get(&plan.supplier);
+        Intent {
+            number: redemption.attempts() + 1,
+            plan: plan.id.clone(),
+            supplier: plan.supplier.clone(),
+            wanted: Wanted {
+                product: redemption.product.clone(),
+                country: plan.country.clone(),
+                operator: plan.operator.clone(),
+                max_cost: cap,
+            },
+            reason,
+            intended_at: self.now,
+            send_by: self.now + self.context.timing.send_window,
+            newest_known: facts.and_then(|facts| facts.newest_known.clone()),
+        }
+    }
+
+    pub(super) fn fail(&self, next: Redemption, kind: FailureKind, stop: Option<Stop>) -> Decision {
+        let pause = if kind.is_retryable() { next.policy.cooldown } else { Duration::ZERO };
+        let failure = Failure { kind, stop, retry_at: self.now + pause };
+        self.store(Redemption { phase: Phase::Failed(failure), ..next }, None)
+    }
+
+    pub(super) fn tick_cooling_down(&self, until: DateTime<Utc>, plan: &PlanId) -> Decision {
+        if self.now < until {
+            return self.stay();
+        }
+        let next = self.redemption.clone();
+        let choice = again(&next, plan, self.context);
+        self.attempt(next, choice)
+    }
+
+    pub(super) fn uncertain(&self, intent: &Intent) -> Decision {
+        let search = Search { intent: intent.clone(), absent_since: None };
+        self.store(Redemption { phase: Phase::Uncertain(search), ..self.redemption.clone() }, None)
+    }
+
+    /// A number was bought: `None` where no attempt of this redemption can have bought it.
+    pub(super) fn bought(&self, attempt: u32, order: Order) -> Option<Decision> {
+        match &self.redemption.phase {
+            Phase::Ordering(intent) if intent.number == attempt => Some(self.take(intent, order, Vec::new())),
+            Phase::Uncertain(search) if search.intent.number == attempt => {
+                Some(self.take(&search.intent, order, Vec::new()))
+            }
+            _ if self.redemption.knows_order(&order.id) => Some(self.stay()),
+            _ => self.bought_too_late(attempt, order),
+        }
+    }
+
+    /// The attempt was given up before its order came to light: the order goes back unseen.
+    fn bought_too_late(&self, attempt: u32, order: Order) -> Option<Decision> {
+        let given_up =
+            |closed: &ClosedAttempt| closed.intent.number == attempt && closed.order.is_none();
+        let index = self.redemption.closed.iter().position(given_up)?;
+        let mut next = self.redemption.clone();
+        let closed = next.closed.remove(index);
+        next.background.push(self.surplus(&closed.intent, order, Outcome::Late));
+        Some(self.store(next, None))
+    }
+
+    fn surplus(&self, intent: &Intent, order: Order, outcome: Outcome) -> Surplus {
+        let held = Held { intent: intent.clone(), order, messages: Vec::new() };
+        Surplus { held, outcome, not_before: self.now, asked: 0, unknown: 0 }
+    }
+
+    /// The order is ours: shown, or given back where it cannot be.
+    fn take(&self, intent: &Intent, order: Order, messages: Vec<Message>) -> Decision {
+        let mut next = self.redemption.clone();
+        if order.price > intent.wanted.max_cost && messages.is_empty() {
+            next.background.push(self.surplus(intent, order, Outcome::TooDear));
+            return self.attempt_next(next);
+        }
+        let held = Held { intent: intent.clone(), order, messages: Vec::new() };
+        if !messages.is_empty() {
+            return self.arrived(next, Held { messages, ..held }, None);
+        }
+        let then = if next.cancel_wished {
+            AfterRelease::Cancel
+        } else if self.now >= next.deadline {
+            AfterRelease::Fail(FailureKind::Deadline)
+        } else {
+            next.number_shown = true;
+            return self.store(Redemption { phase: Phase::Waiting(held), ..next }, None);
+        };
+        let releasing = Releasing { held, by: GiveBack::Cancel, then, not_before: self.now, asked: 0, unknown: 0 };
+        self.store(Redemption { phase: Phase::Releasing(releasing), ..next }, None)
+    }
+
+    /// Nothing was bought, for certain: `None` where no attempt waits for that answer.
+    pub(super) fn not_bought(&self, attempt: u32, why: NotBought) -> Option<Decision> {
+        let intent = match &self.redemption.phase {
+            Phase::Ordering(intent) => intent,
+            Phase::Uncertain(search) => &search.intent,
+            _ => return None,
+        };
+        if intent.number != attempt {
+            return None;
+        }
+        let next = |outcome| self.without_order(intent, outcome);
+        Some(match why {
+            NotBought::OutOfStock => self.attempt_next(next(Outcome::OutOfStock)),
+            NotBought::Stopped(_) if self.redemption.cancel_wished => self.attempt_next(next(Outcome::Stopped)),
+            NotBought::Stopped(stop) => {
+                self.fail(next(Outcome::Stopped), FailureKind::ContactSupport, Some(stop))
+            }
+            NotBought::NotSent => self.cool_down(next(Outcome::NotSent), intent, None),
+            NotBought::Throttled { retry_after_ms } => {
+                let asked = retry_after_ms.map(Duration::from_millis);
+                self.cool_down(next(Outcome::Throttled), intent, asked)
+            }
+        })
+    }
+
+    fn without_order(&self, intent: &Intent, outcome: Outcome) -> Redemption {
+        let mut next = self.redemption.clone();
+        next.closed.push(ClosedAttempt {
+            intent: intent.clone(),
+            order: None,
+            order_end: None,
+            outcome,
+            ended_at: self.now,
+        });
+        // The attempt is closed, so the phase must not carry it as well.
+        next.phase = Phase::Queued;
+        next
+    }
+
+    /// The same plan again after a pause: never another plan, whatever trouble the network has.
+    fn cool_down(&self, next: Redemption, intent: &Intent, asked: Option<Duration>) -> Decision {
+        if next.cancel_wished {
+            return self.store(Redemption { phase: Phase::Cancelled, ..next }, None);
+        }
+        let until = self.now + asked.unwrap_or_else(|| self.backoff());
+        if until >= next.deadline {
+            return self.fail(next, FailureKind::TemporarilyUnavailable, None);
+        }
+        self.store(Redemption { phase: Phase::CoolingDown { until, plan: intent.plan.clone() }, ..next }, None)
+    }
+
+    fn backoff(&self) -> Duration {
+        let timing = self.context.timing;
+        let spread = timing.backoff_max.saturating_sub(timing.backoff_min);
+        timing.backoff_min + spread * self.context.jitter.min(999) / 1000
+    }
+
+    /// Whether a lost purchase at the intent's supplier can be looked for at all.
+    fn is_searchable(&self, intent: &Intent) -> bool {
+        let facts = self.context.suppliers.get(&intent.supplier);
+        facts.is_some_and(|facts| facts.is_exclusive && facts.capabilities.lists_orders)
+    }
+
+    fn search_ends(&self, redemption: &Redemption, intent: &Intent) -> DateTime<Utc> {
+        if self.is_searchable(intent) { redemption.deadline + SEARCH_PAST_DEADLINE } else { redemption.deadline }
+    }
+
+    /// When a lost purchase is next looked for.
+    pub(super) fn next_look(&self, redemption: &Redemption, search: &Search) -> DateTime<Utc> {
+        let timing = self.context.timing;
+        let ends = self.search_ends(redemption, &search.intent);
+        if !self.is_searchable(&search.intent) {
+            return ends;
+        }
+        let first = search.intent.send_by + timing.settle_time;
+        let next = if self.now < first { first } else { self.now + timing.settle_time / 2 };
+        next.min(ends)
+    }
+
+    pub(super) fn tick_uncertain(&self, search: &Search) -> Decision {
+        let intent = &search.intent;
+        if self.now >= self.search_ends(self.redemption, intent) {
+            let next = self.without_order(intent, Outcome::Unresolved);
+            return if next.cancel_wished {
+                self.store(Redemption { phase: Phase::Cancelled, ..next }, None)
+            } else {
+                self.fail(next, FailureKind::TemporarilyUnavailable, None)
+            };
+        }
+        if self.is_searchable(intent) && self.now >= intent.send_by + self.context.timing.settle_time {
+            return self.act(Effect::ListOrders(intent.supplier.clone()));
+        }
+        self.stay()
+    }
+
+    pub(super) fn listed(&self, search: &Search, listing: &Listing) -> Decision {
+        let timing = self.context.timing;
+        match find(&search.intent, listing, timing) {
+            Found::Order(listed) => self.take(&search.intent, listed.order, listed.sight.messages),
+            Found::Unclear => self.stay(),
+            Found::Absent => match search.absent_since {
+                None => {
+                    let search = Search { absent_since: Some(self.now), ..search.clone() };
+                    self.store(Redemption { phase: Phase::Uncertain(search), ..self.redemption.clone() }, None)
+                }
+                Some(since) if self.now >= since + timing.settle_time / 2 => {
+                    let next = self.without_order(&search.intent, Outcome::Absent);
+                    let choice = again(&next, &search.intent.plan, self.context);
+                    self.attempt(next, choice)
+                }
+                Some(_) => self.stay(),
+            },
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! While a number is the customer's: waiting for its SMS, and giving it back.
+
+use chrono::{DateTime, Utc};
+
+use super::{Step, settle_pause};
+use crate::order::{OrderId, OrderStatus, Sight};
+use crate::redemption::{
+    AfterRelease, Call, CallFailure, ClosedAttempt, Decision, Delivery, Effect, FailureKind, GiveBack, Held, Outcome,
+    Phase, Redemption, Releasing, Settlement,
+};
+use crate::redemption::code::code_of;
+use crate::sku::OnNoSms;
+
+impl Step<'_> {
+    /// When a number without an SMS is given back: at the deadline, or shortly before its own end.
+    pub(super) fn release_at(&self, held: &Held) -> DateTime<Utc> {
+        let own_end = held.order.expires_at - self.context.timing.expiry_margin;
+        self.redemption.deadline.min(own_end)
+    }
+
+    pub(super) fn tick_waiting(&self, held: &Held) -> Decision {
+        if self.now < self.release_at(held) {
+            return self.act(check(held));
+        }
+        if !held.messages.is_empty() {
+            return self.arrived(self.redemption.clone(), held.clone(), None);
+        }
+        let by = match self.redemption.policy.on_no_sms {
+            OnNoSms::Cancel => GiveBack::Cancel,
+            OnNoSms::Ban => GiveBack::Ban,
+        };
+        self.release(held.clone(), by, AfterRelease::Fail(FailureKind::NoSms))
+    }
+
+    /// Gives the number back: stored first, then asked of the supplier.
+    pub(super) fn release(&self, held: Held, by: GiveBack, then: AfterRelease) -> Decision {
+        let releasing = Releasing { held, by, then, not_before: self.now, asked: 0, unknown: 0 };
+        let effect = give_back(&releasing);
+        self.store(Redemption { phase: Phase::Releasing(releasing), ..self.redemption.clone() }, Some(effect))
+    }
+
+    pub(super) fn tick_releasing(&self, releasing: &Releasing) -> Decision {
+        if self.now >= releasing.not_before {
+            self.act(give_back(releasing))
+        } else {
+            // An SMS may still come while the number cannot be given back.
+            self.act(check(&releasing.held))
+        }
+    }
+
+    pub(super) fn seen(&self, order: &OrderId, sight: &Sight) -> Decision {
+        match &self.redemption.phase {
+            Phase::Waiting(held) if held.order.id == *order => self.seen_waiting(held, sight),
+            Phase::Releasing(releasing) if releasing.held.order.id == *order => self.seen_releasing(releasing, sight),
+            Phase::Delivered(delivery) if delivery.held.order.id == *order => self.seen_delivered(delivery, sight),
+            _ => self.seen_background(order, sight),
+        }
+    }
+
+    /// Messages are read before the status: an order may be closed and carry its code all the same.
+    fn seen_waiting(&self, held: &Held, sight: &Sight) -> Decision {
+        let next = self.redemption.clone();
+        let (held, changed) = with_messages(held, sight);
+        let has_code = held.messages.iter().any(|message| code_of(message).is_some());
+        if has_code || (sight.status.is_closed() && !held.messages.is_empty()) {
+            return self.arrived(next, held, Some(sight.status));
+        }
+        if sight.status.is_closed() {
+            return self.given_back(next, &held, AfterRelease::Fail(FailureKind::NoSms), Some(sight.status));
+        }
+        if changed {
+            return self.store(Redemption { phase: Phase::Waiting(held), ..next }, None);
+        }
+        self.stay()
+    }
+
+    fn seen_releasing(&self, releasing: &Releasing, sight: &Sight) -> Decision {
+        let next = self.redemption.clone();
+        let (held, _) = with_messages(&releasing.held, sight);
+        // With any message the supplier keeps the money, so what came is delivered.
+        if !held.messages.is_empty() {
+            return self.arrived(next, held, Some(sight.status));
+        }
+        if sight.status.is_closed() {
+            return self.given_back(next, &held, releasing.then, Some(sight.status));
+        }
+        if self.now >= releasing.not_before {
+            return self.release_later(releasing, settle_pause(releasing.asked), None);
+        }
+        self.stay()
+    }
+
+    pub(super) fn call_failed(&self, order: &OrderId, call: Call, failure: CallFailure) -> Decision {
+        match &self.redemption.phase {
+            Phase::Waiting(held) if held.order.id == *order => match failure {
+                // An order that the supplier no longer knows is looked at once more before it counts as gone.
+                CallFailure::NotFound => {
+                    let then = AfterRelease::Fail(FailureKind::NoSms);
+                    let not_before = self.now + settle_pause(0);
+                    let held = held.clone();
+                    let releasing = Releasing { held, by: GiveBack::Cancel, then, not_before, asked: 0, unknown: 1 };
+                    self.store(Redemption { phase: Phase::Releasing(releasing), ..self.redemption.clone() }, None)
+                }
+                CallFailure::Throttled { .. }
+                | CallFailure::Stopped(_)
+                | CallFailure::TooEarly
+                | CallFailure::Conflict
+                | CallFailure::Unclear => self.stay(),
+            },
+            Phase::Releasing(releasing) if releasing.held.order.id == *order => {
+                self.release_failed(releasing, call, failure)
+            }
+            Phase::Delivered(delivery) if delivery.held.order.id == *order => {
+                self.finish_failed(delivery, call, failure)
+            }
+            _ => self.background_failed(order, call, failure),
+        }
+    }
+
+    fn release_failed(&self, releasing: &Releasing, call: Call, failure: CallFailure) -> Decision {
+        let look = Some(check(&releasing.held));
+        match (call, failure) {
+            (Call::Settle, CallFailure::TooEarly) => {
+                self.release_later(releasing, self.context.timing.too_early_wait, None)
+            }
+            (Call::Settle, CallFailure::Throttled { retry_after }) => {
+                self.release_later(releasing, retry_after.unwrap_or(settle_pause(releasing.asked)), None)
+            }
+            // Why a settlement was refused is not believed, and a lost answer may have done the work: a look tells.
+            (Call::Settle, _) => self.release_later(releasing, settle_pause(releasing.asked), look),
+            (Call::Check, CallFailure::NotFound) if releasing.unknown > 0 => {
+                self.given_back(self.redemption.clone(), &releasing.held, releasing.then, None)
+            }
+            (Call::Check, CallFailure::NotFound) => {
+                let not_before = self.now + settle_pause(releasing.asked);
+                let releasing = Releasing { unknown: 1, not_before, ..releasing.clone() };
+                self.store(Redemption { phase: Phase::Releasing(releasing), ..self.redemption.clone() }, None)
+            }
+            (Call::Check, _) => self.stay(),
+        }
+    }
+
+    fn release_later(&self, releasing: &Releasing, pause: std::time::Duration, effect: Option<Effect>) -> Decision {
+        let releasing =
+            Releasing { not_before: self.now + pause, asked: releasing.asked + 1, ..releasing.clone() };
+        self.store(Redemption { phase: Phase::Releasing(releasing), ..self.redemption.clone() }, effect)
+    }
+
+    /// The order is settled without an SMS; `order_end` is `None` for one that vanished.
+    fn given_back(
+        &self,
+        mut next: Redemption,
+        held: &Held,
+        then: AfterRelease,
+        order_end: Option<OrderStatus>,
+    ) -> Decision {
+        next.closed.push(closed(held, then.outcome(), order_end, self.now));
+        next.phase = Phase::Queued;
+        match then {
+            AfterRelease::NextPlan => self.attempt_next(next),
+            AfterRelease::Fail(kind) => self.fail(next, kind, None),
+            AfterRelease::Cancel => self.store(Redemption { phase: Phase::Cancelled, ..next }, None),
+        }
+    }
+
+    /// A message is there: stored as delivered before anything else happens.
+    pub(super) fn arrived(&self, mut next: Redemption, held: Held, status: Option<OrderStatus>) -> Decision {
+        let until = self.now + next.policy.further_sms;
+        let until = until.min(held.order.expires_at - self.context.timing.expiry_margin);
+        let only_text = !held.messages.iter().any(|message| code_of(message).is_some());
+        let settlement = match status.filter(|status| status.is_closed()) {
+            Some(end) => Settlement::Settled { order_end: Some(end), at: self.now },
+            None if only_text || until <= self.now => {
+                Settlement::Finishing { not_before: self.now, asked: 0, unknown: 0 }
+            }
+            None => Settlement::Open { until },
+        };
+        let finish = matches!(settlement, Settlement::Finishing { .. })
+            .then(|| Effect::Finish(held.intent.supplier.clone(), held.order.id.clone()));
+        next.number_shown = true;
+        let delivery = Delivery { held, delivered_at: self.now, settlement };
+        self.store(Redemption { phase: Phase::Delivered(delivery), ..next }, finish)
+    }
+}
+
+pub(super) fn closed(
+    held: &Held,
+    outcome: Outcome,
+    order_end: Option<OrderStatus>,
+    ended_at: DateTime<Utc>,
+) -> ClosedAttempt {
+    ClosedAttempt {
+        intent: held.intent.clone(),
+        order: Some(held.order.clone()),
+        order_end,
+        outcome,
+        ended_at,
+    }
+}
+
+/// The number with the messages of `sight`, and whether they differ. A list shorter than the one known is stale.
+pub(super) fn with_messages(held: &Held, sight: &Sight) -> (Held, bool) {
+    let is_news = sight.messages.len() >= held.messages.len() && sight.messages != held.messages;
+    let messages = if is_news { &sight.messages } else { &held.messages };
+    (Held { messages: messages.clone(), ..held.clone() }, is_news)
+}
+
+pub(super) fn check(held: &Held) -> Effect {
+    Effect::Check(held.intent.supplier.clone(), held.order.id.clone())
+}
+
+fn give_back(releasing: &Releasing) -> Effect {
+    let (supplier, order) = (releasing.held.intent.supplier.clone(), releasing.held.order.id.clone());
+    match releasing.by {
+        GiveBack::Cancel => Effect::Cancel(supplier, order),
+        GiveBack::Ban => Effect::Ban(supplier, order),
+    }
+}

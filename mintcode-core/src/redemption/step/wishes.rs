@@ -1,0 +1,67 @@
+//! What the customer or the operator may wish, and what it leads to.
+
+use std::time::Duration;
+
+use super::Step;
+use crate::redemption::{
+    AfterRelease, Choice, Context, Decision, GiveBack, Phase, Redemption, Releasing, Wish, choose,
+};
+
+/// Whether `wish` can be granted now. An accepted wish may still come too late.
+#[must_use]
+pub fn wish_is_allowed(
+    redemption: &Redemption,
+    wish: Wish,
+    context: &Context<'_>,
+    now: chrono::DateTime<chrono::Utc>,
+) -> bool {
+    Step { redemption, context, now }.wish(wish).is_some()
+}
+
+impl Step<'_> {
+    /// `None` where the wish cannot be granted.
+    pub(super) fn wish(&self, wish: Wish) -> Option<Decision> {
+        match wish {
+            Wish::Cancel => self.wish_cancel(),
+            Wish::Replace { attempt } => self.wish_replace(attempt),
+        }
+    }
+
+    fn wish_cancel(&self) -> Option<Decision> {
+        let next = self.redemption.clone();
+        match &self.redemption.phase {
+            Phase::Queued | Phase::CoolingDown { .. } => {
+                Some(self.store(Redemption { phase: Phase::Cancelled, ..next }, None))
+            }
+            // A purchase under way has to end before anything else can.
+            Phase::Ordering(_) | Phase::Uncertain(_) if next.cancel_wished => Some(self.stay()),
+            Phase::Ordering(_) | Phase::Uncertain(_) => {
+                Some(self.store(Redemption { cancel_wished: true, ..next }, None))
+            }
+            Phase::Waiting(held) => Some(self.release(held.clone(), GiveBack::Cancel, AfterRelease::Cancel)),
+            Phase::Releasing(releasing) => match releasing.then {
+                AfterRelease::NextPlan => {
+                    let releasing = Releasing { then: AfterRelease::Cancel, ..releasing.clone() };
+                    Some(self.store(Redemption { phase: Phase::Releasing(releasing), ..next }, None))
+                }
+                AfterRelease::Cancel | AfterRelease::Fail(_) => Some(self.stay()),
+            },
+            Phase::Delivered(_) | Phase::Failed(_) | Phase::Cancelled => None,
+        }
+    }
+
+    /// Another number, while there is time for one and a plan that may be tried.
+    fn wish_replace(&self, attempt: u32) -> Option<Decision> {
+        let Phase::Waiting(held) = &self.redemption.phase else { return None };
+        if held.intent.number != attempt {
+            return None;
+        }
+        let left = (self.redemption.deadline - self.now).to_std().unwrap_or(Duration::ZERO);
+        match choose(self.redemption, self.context) {
+            Choice::Next { plan, .. } if left >= self.time_for_another(self.redemption, &plan) => {
+                Some(self.release(held.clone(), GiveBack::Cancel, AfterRelease::NextPlan))
+            }
+            Choice::Next { .. } | Choice::GiveUp { .. } => None,
+        }
+    }
+}

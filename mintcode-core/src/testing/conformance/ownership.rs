@@ -1,0 +1,138 @@
+//! Who drives a redemption.
+
+use super::Subject;
+use super::stage::{
+    at, begun, change, delivered, delivery, end, failed, failure, intent, minted, moved, ordering, post,
+    queued, queued_many, rdm, reload, session, stored, surplus, waiting, worker,
+};
+use crate::ids::RedemptionId;
+use crate::ports::Begin;
+use crate::redemption::{Phase, Redemption, Settlement};
+use crate::testing::sample;
+use crate::voucher::VoucherEvent;
+
+fn ids(redemptions: &[Redemption]) -> Vec<RedemptionId> {
+    redemptions.iter().map(|redemption| redemption.id).collect()
+}
+
+/// The next worker takes over what the one before drove, with an epoch that fences it.
+pub async fn an_adopted_redemption_has_a_new_owner_and_epoch(store: &Subject) {
+    let first = queued(store).await;
+    let ordering = ordering(store, &first).await;
+    let expected = Redemption { owner: Some(worker(2)), epoch: 2, ..ordering };
+    assert_eq!(store.adopt(worker(2), 10).await.unwrap(), [expected.clone()]);
+    assert_eq!(reload(store, first.id).await, expected);
+    let history = store.history(first.id, 0, 9).await.unwrap();
+    assert_eq!(history.len(), 2, "a change of owner is no event");
+
+    let thrice = store.adopt(worker(3), 10).await.unwrap();
+    assert_eq!(thrice, [Redemption { owner: Some(worker(3)), epoch: 3, ..expected }]);
+}
+
+/// Whoever adopted may commit.
+pub async fn an_adopted_redemption_can_be_changed_by_its_new_owner(store: &Subject) {
+    let first = queued(store).await;
+    let adopted = store.adopt(worker(2), 10).await.unwrap().remove(0);
+    let next = moved(&adopted, Phase::CoolingDown { until: at(60), plan: sample::plan_id("A") });
+    let next = stored(store, next, Vec::new()).await;
+    assert_eq!(reload(store, first.id).await, next);
+}
+
+/// The oldest come first, a few at a time.
+pub async fn the_oldest_are_adopted_first(store: &Subject) {
+    let vouchers = minted(store, &sample::sku("tg"), 4).await;
+    for (voucher, number) in vouchers.into_iter().zip([3, 1, 4, 2]) {
+        begun(store, post(voucher, session(number), number.into())).await;
+    }
+    assert_eq!(ids(&store.adopt(worker(2), 3).await.unwrap()), [rdm(1), rdm(2), rdm(3)]);
+    assert_eq!(ids(&store.adopt(worker(2), 3).await.unwrap()), [rdm(4)]);
+    assert_eq!(store.adopt(worker(2), 3).await.unwrap(), []);
+}
+
+/// A worker's own redemptions stay as they are.
+pub async fn own_redemptions_are_not_adopted(store: &Subject) {
+    let first = queued(store).await;
+    assert_eq!(store.adopt(worker(1), 10).await.unwrap(), []);
+    assert_eq!(reload(store, first.id).await, first);
+}
+
+/// A redemption that nobody drives yet.
+pub async fn redemptions_without_an_owner_are_adopted(store: &Subject) {
+    let hash = minted(store, &sample::sku("tg"), 1).await[0];
+    begun(store, Begin { owner: None, ..post(hash, session(1), 1) }).await;
+    assert_eq!(ids(&store.adopt(worker(1), 10).await.unwrap()), [rdm(1)]);
+}
+
+/// Where nothing is left to do, nobody has to be found for it.
+pub async fn redemptions_at_rest_are_not_adopted(store: &Subject) {
+    let redemptions = queued_many(store, 3).await;
+    delivered(store, &waiting(store, &redemptions[0], "100").await).await;
+    failed(store, &redemptions[1]).await;
+    let cancelled = moved(&redemptions[2], Phase::Cancelled);
+    let event = end(&cancelled, None);
+    stored(store, cancelled, vec![event]).await;
+    assert_eq!(store.adopt(worker(2), 10).await.unwrap(), []);
+}
+
+/// A code is delivered, or the redemption failed, but an order is still open at the supplier.
+pub async fn unsettled_redemptions_are_adopted(store: &Subject) {
+    let redemptions = queued_many(store, 2).await;
+    let number = waiting(store, &redemptions[0], "100").await;
+    let open = delivery(&number, Settlement::Open { until: at(120) });
+    stored(store, open, vec![VoucherEvent::Deliver]).await;
+    let mut with_surplus = failure(&redemptions[1]);
+    with_surplus.background.push(surplus(intent(&redemptions[1]), "101"));
+    let event = end(&with_surplus, None);
+    stored(store, with_surplus, vec![event]).await;
+    assert_eq!(ids(&store.adopt(worker(2), 10).await.unwrap()), [rdm(1), rdm(2)]);
+}
+
+/// Two workers that look at the same moment share the work and get nothing twice.
+pub async fn two_adopters_get_nothing_twice(store: &Subject) {
+    queued_many(store, 40).await;
+    let adopting = [2, 3].map(|number| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let mut adopted = Vec::new();
+            for _ in 0..10 {
+                adopted.extend(store.adopt(worker(number), 4).await.unwrap());
+            }
+            adopted
+        })
+    });
+    let mut owners = std::collections::BTreeMap::new();
+    for adopted in adopting {
+        for redemption in adopted.await.unwrap() {
+            // One may take over from the other, but never with the same epoch.
+            assert!(owners.insert((redemption.id, redemption.epoch), redemption.owner).is_none());
+        }
+    }
+    let stored = reload(store, rdm(1)).await;
+    assert_eq!(owners.get(&(rdm(1), stored.epoch)), Some(&stored.owner));
+}
+
+/// One redemption is taken over by its id, also when it is at rest.
+pub async fn one_redemption_is_adopted_at_rest_or_not(store: &Subject) {
+    let redemptions = queued_many(store, 2).await;
+    let at_rest = failed(store, &redemptions[0]).await;
+    for redemption in [&at_rest, &redemptions[1]] {
+        let expected = Redemption { owner: Some(worker(2)), epoch: 2, ..redemption.clone() };
+        assert_eq!(store.adopt_one(worker(2), redemption.id).await.unwrap(), Some(expected.clone()));
+        assert_eq!(reload(store, redemption.id).await, expected);
+    }
+}
+
+/// A worker that takes what it has keeps its epoch, so that its own commits under way still count.
+pub async fn an_own_redemption_is_adopted_without_a_new_epoch(store: &Subject) {
+    let first = queued(store).await;
+    assert_eq!(store.adopt_one(worker(1), first.id).await.unwrap(), Some(first.clone()));
+    let next = moved(&first, Phase::Ordering(intent(&first)));
+    store.commit(change(next, vec![VoucherEvent::Buy])).await.unwrap();
+}
+
+/// An id nobody has.
+pub async fn an_unknown_redemption_is_not_adopted(store: &Subject) {
+    queued(store).await;
+    assert_eq!(store.adopt_one(worker(2), rdm(9)).await.unwrap(), None);
+    assert_eq!(store.redemption(rdm(9)).await.unwrap(), None);
+}

@@ -1,0 +1,48 @@
+//! Leave to buy, for testing suppliers: made the only way there is, by storing an intent.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::{MemoryStorage, SeededEntropy, TokioClock, sample};
+use crate::engine::Notices;
+use crate::engine::journal::Journal;
+use crate::ids::{RedemptionId, SupplierName};
+use crate::ports::{Begin, BeginBy, Begun, BuyPermit, Catalogue, Put, Storage, Vouchers, Wanted};
+use crate::redemption::{Effect, Holder, Intent, Phase, Redemption};
+
+/// Stores an intent to buy `wanted` in a storage of its own, and returns the permit that comes of it.
+///
+/// # Panics
+///
+/// If the in-memory storage refuses, which would be a bug of this crate.
+pub async fn permit(wanted: Wanted, send_by: DateTime<Utc>) -> BuyPermit {
+    let storage = Arc::new(MemoryStorage::default());
+    let sku = sample::sku("permit");
+    let (batch, vouchers) = sample::batch(&sku, 1);
+    let hash = vouchers[0].0;
+    storage.put_sku(sku, Put::Create).await.expect("an empty catalogue takes any SKU");
+    storage.insert_batch(batch, vouchers).await.expect("an empty storage takes any batch");
+    let begin = Begin {
+        by: BeginBy::Code(vec![hash]),
+        holder: Holder::default(),
+        id: RedemptionId::draw(&SeededEntropy::new(1)),
+        owner: None,
+        now: TokioClock::epoch(),
+    };
+    let Ok(Begun::New(before)) = storage.begin(begin).await else { panic!("a fresh voucher can be redeemed") };
+    let intent = Intent {
+        number: 1,
+        plan: sample::plan_id("A"),
+        supplier: SupplierName::default(),
+        wanted,
+        reason: "a test".to_owned(),
+        intended_at: TokioClock::epoch(),
+        send_by,
+        newest_known: None,
+    };
+    let next = Redemption { phase: Phase::Ordering(intent), version: before.version + 1, ..(*before).clone() };
+    let journal = Journal::new(storage, Notices::default());
+    let committed = journal.commit(&before, next, Some(&Effect::Buy), Vec::new()).await;
+    committed.ok().and_then(|committed| committed.permit).expect("a stored intent gives a permit")
+}

@@ -1,0 +1,26 @@
+//! Vouchers: their codes, and where each of them stands.
+//!
+//! A code is random symbols, a keyed tag among them and a check symbol ([`Shape`]). Reading one ([`VoucherCode`])
+//! needs no secret; the tag and the hash that storage knows it by are keyed ([`VoucherKeys`]).
+
+mod admission;
+mod alphabet;
+mod code;
+mod derive;
+mod hex;
+mod keys;
+mod label;
+mod mask;
+mod prf;
+mod shape;
+mod state;
+
+pub use admission::{Admission, Refusal, Request, admit};
+pub use code::{CodeError, VoucherCode};
+pub use derive::{BatchError, BatchNonce, Codes, MAX_BATCH};
+pub use hex::BadHex;
+pub use keys::{KeyId, LabelKeys, VoucherHash, VoucherKeys, VoucherSecret, WeakSecret, identify};
+pub use label::{BadLabel, Label};
+pub use mask::{BadMask, Mask};
+pub use shape::{MAX_LENGTH, Shape, ShapeError};
+pub use state::{IllegalVoucherMove, Resting, Voucher, VoucherEvent, VoucherState};

@@ -1,0 +1,135 @@
+//! Whether a voucher may be redeemed now, by this holder: decided inside the storage's transaction.
+
+use chrono::{DateTime, Utc};
+
+use super::{Voucher, VoucherEvent, VoucherState};
+use crate::ids::RedemptionId;
+use crate::redemption::{Holder, Redemption};
+use crate::sku::Sku;
+
+/// What is to happen to someone who posted a voucher.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// A new redemption begins; both are to be stored together.
+    Begin {
+        /// The voucher, locked.
+        voucher: Box<Voucher>,
+        /// The new redemption, queued, at version 1.
+        redemption: Box<Redemption>,
+    },
+    /// The same holder came back: the redemption as it is.
+    Same,
+    /// The voucher's time has run out, which is to be stored.
+    Expired(Box<Voucher>),
+    /// Not now, or not for this holder. Nothing changes.
+    Refused(Refusal),
+}
+
+/// Why no redemption begins.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// There is no such voucher.
+    #[error("no such voucher")]
+    Unknown,
+    /// There is no such redemption.
+    #[error("no such redemption")]
+    NoRedemption,
+    /// A code was already delivered, to someone else.
+    #[error("the voucher is used")]
+    Used,
+    /// Someone else's redemption is under way.
+    #[error("the voucher is being redeemed")]
+    Busy,
+    /// Its time ran out.
+    #[error("the voucher has expired")]
+    Expired,
+    /// The operator took it back.
+    #[error("the voucher is cancelled")]
+    Cancelled,
+    /// All tries are used up.
+    #[error("the voucher's tries are used up")]
+    Exhausted,
+    /// Too soon after the last redemption.
+    #[error("the voucher is cooling down")]
+    CoolingDown {
+        /// When the next redemption may begin.
+        until: DateTime<Utc>,
+    },
+    /// No plan of the SKU is switched on.
+    #[error("no plan is switched on")]
+    Unavailable,
+    /// The idempotency key was used with another voucher.
+    #[error("the idempotency key was used with another voucher")]
+    IdempotencyMismatch,
+    /// The redemption does not allow a further try from where it is.
+    #[error("the redemption does not allow this")]
+    NotAllowed,
+}
+
+/// Who asks, and the id a new redemption gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The holder.
+    pub holder: Holder,
+    /// The id of the redemption that begins, if one does.
+    pub id: RedemptionId,
+    /// Whether the holder asks for another redemption by the id of `last`, rather than by the voucher's code.
+    pub again: bool,
+}
+
+/// Decides on `voucher`, whose SKU is `sku` and whose latest redemption is `last`.
+#[must_use]
+pub fn admit(
+    voucher: Voucher,
+    sku: &Sku,
+    last: Option<&Redemption>,
+    request: Request,
+    now: DateTime<Utc>,
+) -> Admission {
+    let same_holder = request.again || last.is_some_and(|last| last.holder.is(&request.holder));
+    match voucher.state {
+        VoucherState::Locked { .. } | VoucherState::Redeeming { .. } if request.again => {
+            Admission::Refused(Refusal::NotAllowed)
+        }
+        VoucherState::Locked { .. } | VoucherState::Redeeming { .. } | VoucherState::Fulfilled if same_holder => {
+            Admission::Same
+        }
+        VoucherState::Locked { .. } | VoucherState::Redeeming { .. } => Admission::Refused(Refusal::Busy),
+        VoucherState::Fulfilled => Admission::Refused(Refusal::Used),
+        VoucherState::Expired { .. } => Admission::Refused(Refusal::Expired),
+        VoucherState::Cancelled => Admission::Refused(Refusal::Cancelled),
+        VoucherState::Issued | VoucherState::RetryableFailed => begin(voucher, sku, request, now),
+    }
+}
+
+fn begin(voucher: Voucher, sku: &Sku, request: Request, now: DateTime<Utc>) -> Admission {
+    if voucher.expires_at.is_some_and(|end| now >= end) {
+        return match voucher.apply(VoucherEvent::Expire) {
+            Ok(expired) => Admission::Expired(Box::new(expired)),
+            Err(_) => Admission::Refused(Refusal::Expired),
+        };
+    }
+    if voucher.tries >= sku.policy.max_redemptions {
+        return Admission::Refused(Refusal::Exhausted);
+    }
+    if let Some(until) = voucher.ready_at.filter(|ready| now < *ready) {
+        return Admission::Refused(Refusal::CoolingDown { until });
+    }
+    if !sku.plans.iter().any(|plan| plan.enabled) {
+        return Admission::Refused(Refusal::Unavailable);
+    }
+
+    let lifetime_end = now + sku.policy.voucher_lifetime;
+    let is_first = voucher.redemption.is_none();
+    let expires_at = match voucher.expires_at {
+        Some(end) if is_first => Some(end.min(lifetime_end)),
+        None if is_first => Some(lifetime_end),
+        end => end,
+    };
+    let redemption = Redemption::queued(request.id, &voucher, sku, request.holder, now);
+    match voucher.apply(VoucherEvent::Lock { redemption: request.id, expires_at }) {
+        Ok(voucher) => Admission::Begin { voucher: Box::new(voucher), redemption: Box::new(redemption) },
+        // Only `Issued` and `RetryableFailed` come here, and both can be locked.
+        Err(_) => Admission::Refused(Refusal::Busy),
+    }
+}

@@ -1,0 +1,292 @@
+//! Every problem an answer can be, with its slug, its status and whether trying again helps.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use mintcode_core::engine::{MintError, RedeemError, WishError};
+use mintcode_core::ports::{SkuError, StorageError};
+use mintcode_core::redemption::FailureView;
+use mintcode_core::sku::FieldError;
+use mintcode_core::voucher::Refusal;
+
+use crate::view::seconds_until;
+
+/// Seconds after which storage that did not answer is worth another try.
+const STORAGE_RETRY: u64 = 5;
+/// Seconds after which a SKU whose plans are all switched off is worth another try.
+const PLANS_RETRY: u64 = 60;
+
+/// A kind of problem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Slug {
+    VoucherInvalid,
+    VoucherUsed,
+    VoucherExpired,
+    VoucherCancelled,
+    VoucherBusy,
+    CoolingDown,
+    RedemptionsExhausted,
+    NotReady,
+    RedemptionFailed,
+    BatchSealed,
+    ActionNotAllowed,
+    IdempotencyMismatch,
+    InvalidRequest,
+    NotFound,
+    MethodNotAllowed,
+    Unauthorized,
+    Unavailable,
+    Internal,
+}
+
+impl Slug {
+    /// All of them, each of which has a page.
+    pub(crate) const ALL: [Self; 18] = [
+        Self::VoucherInvalid,
+        Self::VoucherUsed,
+        Self::VoucherExpired,
+        Self::VoucherCancelled,
+        Self::VoucherBusy,
+        Self::CoolingDown,
+        Self::RedemptionsExhausted,
+        Self::NotReady,
+        Self::RedemptionFailed,
+        Self::BatchSealed,
+        Self::ActionNotAllowed,
+        Self::IdempotencyMismatch,
+        Self::InvalidRequest,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::Unauthorized,
+        Self::Unavailable,
+        Self::Internal,
+    ];
+
+    /// The slug itself, the last part of a problem's `type`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::VoucherInvalid => "voucher-invalid",
+            Self::VoucherUsed => "voucher-used",
+            Self::VoucherExpired => "voucher-expired",
+            Self::VoucherCancelled => "voucher-cancelled",
+            Self::VoucherBusy => "voucher-busy",
+            Self::CoolingDown => "cooling-down",
+            Self::RedemptionsExhausted => "redemptions-exhausted",
+            Self::NotReady => "not-ready",
+            Self::RedemptionFailed => "redemption-failed",
+            Self::BatchSealed => "batch-sealed",
+            Self::ActionNotAllowed => "action-not-allowed",
+            Self::IdempotencyMismatch => "idempotency-mismatch",
+            Self::InvalidRequest => "invalid-request",
+            Self::NotFound => "not-found",
+            Self::MethodNotAllowed => "method-not-allowed",
+            Self::Unauthorized => "unauthorized",
+            Self::Unavailable => "unavailable",
+            Self::Internal => "internal",
+        }
+    }
+
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Self::VoucherInvalid | Self::NotFound => StatusCode::NOT_FOUND,
+            Self::VoucherUsed
+            | Self::VoucherExpired
+            | Self::VoucherCancelled
+            | Self::RedemptionFailed
+            | Self::BatchSealed => StatusCode::GONE,
+            Self::VoucherBusy | Self::RedemptionsExhausted | Self::NotReady | Self::ActionNotAllowed => {
+                StatusCode::CONFLICT
+            }
+            Self::CoolingDown => StatusCode::TOO_MANY_REQUESTS,
+            Self::IdempotencyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::InvalidRequest => StatusCode::BAD_REQUEST,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Whether the same request may succeed later.
+    fn is_retryable(self) -> bool {
+        match self {
+            Self::VoucherBusy | Self::CoolingDown | Self::NotReady | Self::Unavailable | Self::Internal => true,
+            Self::VoucherInvalid
+            | Self::VoucherUsed
+            | Self::VoucherExpired
+            | Self::VoucherCancelled
+            | Self::RedemptionsExhausted
+            | Self::RedemptionFailed
+            | Self::BatchSealed
+            | Self::ActionNotAllowed
+            | Self::IdempotencyMismatch
+            | Self::InvalidRequest
+            | Self::NotFound
+            | Self::MethodNotAllowed
+            | Self::Unauthorized => false,
+        }
+    }
+}
+
+/// A problem to be answered. `answer` gives it its words, in the reader's language.
+#[derive(Clone)]
+pub(crate) struct ApiError {
+    pub(crate) slug: Slug,
+    pub(crate) retryable: bool,
+    /// Seconds.
+    pub(crate) retry_after: Option<u64>,
+    pub(crate) errors: Vec<FieldError>,
+    /// How the redemption failed, where that is the problem.
+    pub(crate) failure: Option<FailureView>,
+    /// For the log only.
+    pub(crate) cause: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+impl ApiError {
+    pub(crate) fn new(slug: Slug) -> Self {
+        Self { slug, retryable: slug.is_retryable(), retry_after: None, errors: Vec::new(), failure: None, cause: None }
+    }
+
+    /// A request whose `field` is wrong.
+    pub(crate) fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(Slug::InvalidRequest).with_error(field, message)
+    }
+
+    pub(crate) fn with_error(mut self, field: impl Into<String>, message: impl Into<String>) -> Self {
+        self.errors.push(FieldError::new(field, message));
+        self
+    }
+
+    pub(crate) fn after(self, seconds: u64) -> Self {
+        Self { retry_after: Some(seconds), ..self }
+    }
+
+    pub(crate) fn caused_by(self, cause: impl Error + Send + Sync + 'static) -> Self {
+        Self { cause: Some(Arc::new(cause)), ..self }
+    }
+
+    /// A redemption that ended without a code.
+    pub(crate) fn failed(failure: Option<FailureView>, now: DateTime<Utc>) -> Self {
+        let retry_after = failure.and_then(|failure| failure.retry_at).and_then(|at| seconds_until(at, now));
+        let retryable = failure.is_some_and(|failure| failure.retryable);
+        Self { failure, retry_after, retryable, ..Self::new(Slug::RedemptionFailed) }
+    }
+
+    /// Why a voucher is not being redeemed, `now`.
+    pub(crate) fn redeem(error: RedeemError, now: DateTime<Utc>) -> Self {
+        match error {
+            RedeemError::Invalid => Self::new(Slug::VoucherInvalid),
+            RedeemError::Refused(refusal) => Self::refused(&refusal, now),
+            RedeemError::Storage(error) => error.into(),
+        }
+    }
+
+    fn refused(refusal: &Refusal, now: DateTime<Utc>) -> Self {
+        match refusal {
+            Refusal::Unknown => Self::new(Slug::VoucherInvalid),
+            Refusal::NoRedemption => Self::new(Slug::NotFound),
+            Refusal::Used => Self::new(Slug::VoucherUsed),
+            Refusal::Busy => Self::new(Slug::VoucherBusy),
+            Refusal::Expired => Self::new(Slug::VoucherExpired),
+            Refusal::Cancelled => Self::new(Slug::VoucherCancelled),
+            Refusal::Exhausted => Self::new(Slug::RedemptionsExhausted),
+            Refusal::CoolingDown { until } => {
+                Self::new(Slug::CoolingDown).after(seconds_until(*until, now).unwrap_or(1))
+            }
+            Refusal::Unavailable => Self::new(Slug::Unavailable).after(PLANS_RETRY),
+            Refusal::IdempotencyMismatch => Self::new(Slug::IdempotencyMismatch),
+            Refusal::NotAllowed => Self::new(Slug::ActionNotAllowed),
+        }
+    }
+}
+
+impl From<StorageError> for ApiError {
+    fn from(error: StorageError) -> Self {
+        let problem = match error {
+            StorageError::Conflict
+            | StorageError::Fenced
+            | StorageError::Claimed
+            | StorageError::Unavailable(_)
+            | StorageError::Unknown(_) => Self::new(Slug::Unavailable).after(STORAGE_RETRY),
+            StorageError::Corrupt { .. } => Self::new(Slug::Internal),
+        };
+        problem.caused_by(error)
+    }
+}
+
+impl From<WishError> for ApiError {
+    fn from(error: WishError) -> Self {
+        match error {
+            WishError::NotFound => Self::new(Slug::NotFound),
+            WishError::NotAllowed => Self::new(Slug::ActionNotAllowed),
+            WishError::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<MintError> for ApiError {
+    fn from(error: MintError) -> Self {
+        match error {
+            MintError::NoSku => Self::field("sku_id", "names no SKU on sale"),
+            MintError::Count => Self::field("count", error.to_string()),
+            MintError::IdempotencyMismatch => Self::new(Slug::IdempotencyMismatch),
+            MintError::Sealed => Self::new(Slug::BatchSealed),
+            MintError::Storage(error) => error.into(),
+            MintError::NotCodes(_) | MintError::Duplicate(_) | MintError::Derive(_) => {
+                Self::new(Slug::Internal).caused_by(error)
+            }
+        }
+    }
+}
+
+impl From<SkuError> for ApiError {
+    fn from(error: SkuError) -> Self {
+        let conflict = |field: &str| Self::new(Slug::ActionNotAllowed).with_error(field, error.to_string());
+        match error {
+            SkuError::NoSku | SkuError::NoPlan => Self::new(Slug::NotFound),
+            SkuError::Exists => conflict("id"),
+            SkuError::Fixed(field) => conflict(field),
+            SkuError::LabelTaken => conflict("label"),
+            SkuError::Invalid(error) => Self::field(error.field, error.message),
+            SkuError::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<Vec<FieldError>> for ApiError {
+    fn from(errors: Vec<FieldError>) -> Self {
+        Self { errors, ..Self::new(Slug::InvalidRequest) }
+    }
+}
+
+impl From<askama::Error> for ApiError {
+    fn from(error: askama::Error) -> Self {
+        Self::new(Slug::Internal).caused_by(error)
+    }
+}
+
+impl IntoResponse for ApiError {
+    /// A response without words: `answer` finds the problem in it and writes them.
+    fn into_response(self) -> Response {
+        let mut response = self.slug.status().into_response();
+        let headers = response.headers_mut();
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if self.slug == Slug::Unauthorized {
+            headers.insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer realm=\"admin\""));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl fmt::Debug for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiError").field("slug", &self.slug).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,218 @@
+//! Storage in one SQLite file.
+
+mod begin;
+mod catalogue;
+mod commit;
+mod connection;
+mod migrations;
+mod readers;
+mod redemptions;
+mod serve_lock;
+mod temporary;
+mod trails;
+mod vouchers;
+mod writer;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use mintcode_core::ports::StorageError;
+use rusqlite::Connection;
+
+pub use self::connection::Durability;
+use self::migrations::MigrationError;
+use self::readers::Readers;
+use self::serve_lock::{LockError, ServeLock};
+use self::temporary::TemporaryDirectory;
+use self::writer::Writer;
+use crate::rows::Row;
+
+/// Why a database could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// No such directory, no permission, no SQLite file, a full disk, …
+    #[error("the database {path} cannot be opened")]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+    /// A SQLite file that something else made.
+    #[error("{path} is a database of another program; name another file")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A later version of this program used it.
+    #[error(
+        "the database {path} has schema {found}, this program knows schemas up to {known}; use a newer version of it"
+    )]
+    NewerSchema {
+        /// The file.
+        path: PathBuf,
+        /// The schema's version.
+        found: i64,
+        /// The newest version this program knows.
+        known: i64,
+    },
+    /// A migration ran there that differs from the one this program has.
+    #[error(
+        "migration {version} of the database {path} differs from this program's; use the version that made it"
+    )]
+    ChangedMigration {
+        /// The file.
+        path: PathBuf,
+        /// The migration's number.
+        version: i64,
+    },
+    /// Another server uses it.
+    #[error("another server uses the database {path}; stop it first or name another file")]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The database would lose acknowledged commits with a loss of power, as on some network file systems.
+    #[error("the file system of {path} cannot keep a durable database; use a local disk")]
+    NotDurable {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The lock, a directory or the writing thread could not be made.
+    #[error("{what} cannot be made")]
+    Io {
+        /// What.
+        what: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Storage in one SQLite file. Implements [`Storage`](mintcode_core::ports::Storage),
+/// [`Catalogue`](mintcode_core::ports::Catalogue) and [`Vouchers`](mintcode_core::ports::Vouchers).
+///
+/// Dropping it stores what still waits and blocks until that is done.
+pub struct SqliteStore {
+    // In this order: the writer drains before the lock is given up and a temporary file removed.
+    writer: Writer,
+    readers: Arc<Readers>,
+    path: PathBuf,
+    _lock: Option<ServeLock>,
+    _temporary: Option<TemporaryDirectory>,
+}
+
+impl SqliteStore {
+    /// Opens the file, or makes it, and brings its schema up to date. Any number of processes may have it open so.
+    ///
+    /// Blocks for as long as that takes: milliseconds, or seconds where another process writes much.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::open_with(path.as_ref(), None, None)
+    }
+
+    /// Opens the file for the one server that may use it: a second one is refused as long as this store lives.
+    pub fn open_serving(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        let lock = ServeLock::take(path).map_err(|error| match error {
+            LockError::Held => OpenError::InUse { path: path.to_owned() },
+            LockError::Io(source) => {
+                OpenError::Io { what: format!("the lock file {}", serve_lock::path(path).display()), source }
+            }
+        })?;
+        Self::open_with(path, Some(lock), None)
+    }
+
+    /// A database of its own, removed with the store.
+    pub fn open_temporary() -> Result<Self, OpenError> {
+        let directory = TemporaryDirectory::make()
+            .map_err(|source| OpenError::Io { what: "a temporary directory".to_owned(), source })?;
+        let path = directory.path().join("mintcode.db");
+        Self::open_with(&path, None, Some(directory))
+    }
+
+    fn open_with(
+        path: &Path,
+        lock: Option<ServeLock>,
+        temporary: Option<TemporaryDirectory>,
+    ) -> Result<Self, OpenError> {
+        let owned = || path.to_owned();
+        let unusable = |source| OpenError::Unusable { path: owned(), source };
+        let mut connection = connection::open_writer(path).map_err(unusable)?;
+        if !Durability::of(&connection).map_err(unusable)?.is_full() {
+            return Err(OpenError::NotDurable { path: owned() });
+        }
+        migrations::run(&mut connection).map_err(|error| match error {
+            MigrationError::Sqlite(source) => unusable(source),
+            MigrationError::Foreign => OpenError::Foreign { path: owned() },
+            MigrationError::Newer { found, known } => OpenError::NewerSchema { path: owned(), found, known },
+            MigrationError::Changed { version } => OpenError::ChangedMigration { path: owned(), version },
+        })?;
+        let readers = Arc::new(Readers::open(path).map_err(unusable)?);
+        let writer = Writer::start(connection)
+            .map_err(|source| OpenError::Io { what: "the writing thread".to_owned(), source })?;
+        Ok(Self { writer, readers, path: owned(), _lock: lock, _temporary: temporary })
+    }
+
+    /// The database file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Commits so far. Concurrent operations share one, so there are fewer than operations.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.writer.commits()
+    }
+
+    /// What the writing connection promises, read back from it.
+    pub async fn durability(&self) -> Result<Durability, StorageError> {
+        self.writer.write(|connection| Durability::of(connection).map_err(unavailable)).await
+    }
+
+    /// Waits until a commit failed in a way that leaves open what is on disk, and tells why.
+    ///
+    /// From then on every call is [`StorageError::Unavailable`]; the process should end and be started again.
+    /// Never returns where all goes well.
+    pub async fn failed(&self) -> Arc<str> {
+        self.writer.failed().await
+    }
+
+    /// Stores what still waits, folds the log into the file and refuses everything that comes later.
+    pub async fn close(&self) -> Result<(), StorageError> {
+        self.writer.close().await
+    }
+
+    /// A short read, on the caller's own thread.
+    fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StorageError>) -> Result<T, StorageError> {
+        self.writer.check()?;
+        self.readers.read(read)
+    }
+
+    /// A read that may take long enough to hold up others on the caller's thread.
+    async fn read_long<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        self.writer.check()?;
+        let readers = Arc::clone(&self.readers);
+        let reading = tokio::task::spawn_blocking(move || readers.read(read)).await;
+        reading.unwrap_or_else(|error| Err(StorageError::Unavailable(Box::new(error))))
+    }
+}
+
+/// SQLite did not do it; nothing changed.
+fn unavailable(error: rusqlite::Error) -> StorageError {
+    StorageError::Unavailable(Box::new(error))
+}
+
+/// As [`unavailable`], but what a constraint forbids is a row that fits no state.
+fn refused(row: Row) -> impl FnOnce(rusqlite::Error) -> StorageError {
+    move |error| match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::ConstraintViolation) => {
+            tracing::error!(%error, ?row, "a constraint held a change back");
+            row.corrupt()
+        }
+        _ => unavailable(error),
+    }
+}

@@ -1,0 +1,139 @@
+//! Storing one change of a redemption with everything that belongs to it.
+
+use mintcode_core::ports::storage::{Commit, StorageError};
+use mintcode_core::redemption::AttemptRow;
+use rusqlite::Connection;
+
+use super::redemptions::{claimant, execute, row, size};
+use super::vouchers;
+use crate::rows::{Row, count, json, micros};
+
+/// A commit with everything written out that needs no database.
+pub(super) struct PreparedCommit {
+    commit: Commit,
+    id: String,
+    state: String,
+    snapshot: String,
+    attempts: Vec<AttemptRow>,
+}
+
+impl PreparedCommit {
+    pub(super) fn of(commit: Commit) -> Self {
+        Self {
+            id: commit.next.id.to_string(),
+            state: json(&commit.next),
+            snapshot: json(&commit.next.snapshot()),
+            attempts: commit.next.attempt_rows(),
+            commit,
+        }
+    }
+
+    pub(super) fn store(&self, connection: &Connection) -> Result<(), StorageError> {
+        self.update_redemption(connection)?;
+        insert_event(connection, &self.id, count(self.commit.next.version), &self.snapshot)?;
+        for attempt in &self.attempts {
+            self.claim(connection, attempt)?;
+            self.put_attempt(connection, attempt)?;
+        }
+        if self.commit.needs_voucher() {
+            let hash = self.commit.next.voucher;
+            let voucher =
+                vouchers::find(connection, &[hash])?.ok_or_else(|| Row::of("voucher", hash).corrupt())?;
+            vouchers::update(connection, &self.commit.move_voucher(voucher)?)?;
+        }
+        for item in &self.commit.consumed {
+            let sql = "DELETE FROM inbox WHERE id = ?1 AND redemption = ?2";
+            execute(connection, sql, (item, &self.id), || Row::of("inbox", item))?;
+        }
+        Ok(())
+    }
+
+    /// Owner and follower are not the change's to make.
+    fn update_redemption(&self, connection: &Connection) -> Result<(), StorageError> {
+        let sql =
+            "UPDATE redemption SET status = ?4, phase = ?5, is_live = ?6, is_at_rest = ?7, version = ?2,
+                       deadline = ?8, updated_at = ?9, state = ?10
+                   WHERE id = ?1 AND version + 1 = ?2 AND epoch = ?3";
+        let next = &self.commit.next;
+        let (version, epoch) = (count(next.version), count(next.epoch));
+        let parameters = (
+            &self.id,
+            version,
+            epoch,
+            next.status().name(),
+            next.phase.name(),
+            !next.is_final(),
+            next.is_at_rest(),
+            micros(next.deadline),
+            micros(next.updated_at),
+            &self.state,
+        );
+        if execute(connection, sql, parameters, || Row::of("redemption", &self.id))? == 1 {
+            return Ok(());
+        }
+        let sql = "SELECT epoch FROM redemption WHERE id = ?1";
+        let stored: Option<i64> = row(connection, sql, [&self.id], |row| row.get(0))?;
+        Err(if stored.is_none_or(|stored| stored == epoch) {
+            StorageError::Conflict
+        } else {
+            StorageError::Fenced
+        })
+    }
+
+    fn claim(&self, connection: &Connection, attempt: &AttemptRow) -> Result<(), StorageError> {
+        let Some(order) = &attempt.order else { return Ok(()) };
+        match claimant(connection, &attempt.supplier, order)? {
+            Some((redemption, number)) if redemption == self.id && number == attempt.number => Ok(()),
+            Some(_) => Err(StorageError::Claimed),
+            None => {
+                let sql = "INSERT INTO claim (supplier, size, order_id, redemption, attempt)
+                           VALUES (?1, ?2, ?3, ?4, ?5)";
+                let parameters =
+                    (attempt.supplier.as_str(), size(order), order.as_str(), &self.id, attempt.number);
+                execute(connection, sql, parameters, || Row::of("claim", order)).map(drop)
+            }
+        }
+    }
+
+    fn put_attempt(&self, connection: &Connection, attempt: &AttemptRow) -> Result<(), StorageError> {
+        // Attempts that are over are not written again with every later change.
+        let sql = "INSERT INTO attempt (redemption, number, plan, supplier, product, country, operator, order_id, price,
+                       is_unresolved, outcome, started_at, ended_at)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+                   ON CONFLICT (redemption, number) DO UPDATE SET
+                       order_id = excluded.order_id, price = excluded.price,
+                       is_unresolved = excluded.is_unresolved, outcome = excluded.outcome,
+                       ended_at = excluded.ended_at
+                   WHERE (attempt.order_id, attempt.price, attempt.is_unresolved, attempt.outcome, attempt.ended_at)
+                       IS NOT (excluded.order_id, excluded.price, excluded.is_unresolved, excluded.outcome,
+                           excluded.ended_at)";
+        let AttemptRow { number, plan, supplier, wanted, started_at, order, price, .. } = attempt;
+        let parameters = (
+            &self.id,
+            number,
+            plan.as_str(),
+            supplier.as_str(),
+            &wanted.product,
+            &wanted.country,
+            &wanted.operator,
+            order.as_ref().map(mintcode_core::order::OrderId::as_str),
+            price.map(mintcode_core::money::Amount::micros),
+            attempt.is_unresolved,
+            attempt.outcome.map(mintcode_core::redemption::Outcome::name),
+            micros(*started_at),
+            attempt.ended_at.map(micros),
+        );
+        execute(connection, sql, parameters, || Row::of("attempt", format!("{}/{number}", self.id))).map(drop)
+    }
+}
+
+pub(super) fn insert_event(
+    connection: &Connection,
+    redemption: &str,
+    version: i64,
+    snapshot: &str,
+) -> Result<(), StorageError> {
+    let sql = "INSERT INTO event (redemption, version, snapshot) VALUES (?1, ?2, ?3)";
+    let row = || Row::of("event", format!("{redemption}/{version}"));
+    execute(connection, sql, (redemption, version, snapshot), row).map(drop)
+}

@@ -1,0 +1,76 @@
+//! How connections are opened and set up.
+
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+/// How long a connection waits for another process, such as a command beside the server.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// More than all statements there are.
+const STATEMENTS: usize = 128;
+
+/// Settings that every connection needs.
+pub(super) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.pragma_update(None, "foreign_keys", true)
+}
+
+/// Opens the connection that writes, making the file where there is none.
+pub(super) fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    prepare(&connection)?;
+    use_write_ahead_log(&connection)?;
+    // An acknowledged commit survives a loss of power.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    // A destroyed nonce is overwritten, not merely forgotten.
+    connection.pragma_update(None, "secure_delete", true)?;
+    Ok(connection)
+}
+
+/// SQLite does not wait by itself where several processes switch a new file to the log at once.
+fn use_write_ahead_log(connection: &Connection) -> rusqlite::Result<()> {
+    const PAUSE: Duration = Duration::from_millis(20);
+    let mut tries = BUSY_TIMEOUT.as_millis() / PAUSE.as_millis();
+    loop {
+        match connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0)) {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && tries > 0 => {
+                tries -= 1;
+                thread::sleep(PAUSE);
+            }
+            answer => return answer.map(drop),
+        }
+    }
+}
+
+/// What the writing connection promises.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Durability {
+    /// `wal`, or another mode where the file system cannot do it.
+    pub journal_mode: String,
+    /// 2 for `FULL`: every commit is on disk before it is answered.
+    pub synchronous: i64,
+    /// Whether references between tables are checked.
+    pub foreign_keys: bool,
+}
+
+impl Durability {
+    /// What every store promises.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.journal_mode == "wal" && self.synchronous == 2 && self.foreign_keys
+    }
+
+    pub(super) fn of(connection: &Connection) -> rusqlite::Result<Self> {
+        Ok(Self {
+            journal_mode: connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?,
+            synchronous: connection.pragma_query_value(None, "synchronous", |row| row.get(0))?,
+            foreign_keys: connection.pragma_query_value(None, "foreign_keys", |row| row.get(0))?,
+        })
+    }
+}

@@ -1,0 +1,245 @@
+//! Redemptions, their claims and their inboxes.
+
+use async_trait::async_trait;
+use mintcode_core::ids::{RedemptionId, SupplierName, WorkerId};
+use mintcode_core::order::OrderId;
+use mintcode_core::ports::storage::{Begin, Begun, Claims, Commit, Inbox, InboxItem, Storage, StorageError};
+use mintcode_core::ports::supplier::Wanted;
+use mintcode_core::redemption::{Redemption, Snapshot};
+use rusqlite::{Connection, OptionalExtension};
+
+use super::commit::PreparedCommit;
+use super::{SqliteStore, begin, refused, unavailable};
+use crate::rows::{RedemptionRow, Row, count, json};
+
+#[async_trait]
+impl Storage for SqliteStore {
+    async fn begin(&self, begin: Begin) -> Result<Begun, StorageError> {
+        self.writer.write(move |connection| begin::begin(connection, begin)).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<(), StorageError> {
+        // Serialised here, so that the one writing thread does not have to.
+        let prepared = PreparedCommit::of(commit);
+        self.writer.write(move |connection| prepared.store(connection)).await
+    }
+
+    async fn redemption(&self, id: RedemptionId) -> Result<Option<Redemption>, StorageError> {
+        self.read(|connection| load(connection, &id.to_string()))
+    }
+
+    async fn history(&self, id: RedemptionId, after: u64, limit: u32) -> Result<Vec<Snapshot>, StorageError> {
+        self.read(|connection| {
+            let id = id.to_string();
+            let sql = "SELECT version, snapshot FROM event WHERE redemption = ?1 AND version > ?2
+                       ORDER BY version LIMIT ?3";
+            rows(connection, sql, (&id, count(after), limit), |row| Ok((row.get(0)?, row.get(1)?)))?
+                .into_iter()
+                .map(|(version, snapshot): (i64, String)| {
+                    Row::of("event", format!("{id}/{version}")).json(&snapshot)
+                })
+                .collect()
+        })
+    }
+
+    async fn adopt(&self, worker: WorkerId, limit: u32) -> Result<Vec<Redemption>, StorageError> {
+        self.writer.write(move |connection| adopt(connection, worker, limit)).await
+    }
+
+    async fn adopt_one(
+        &self,
+        worker: WorkerId,
+        id: RedemptionId,
+    ) -> Result<Option<Redemption>, StorageError> {
+        self.writer
+            .write(move |connection| {
+                let id = id.to_string();
+                connection
+                    .prepare_cached(
+                        "UPDATE redemption SET owner = ?2, epoch = epoch + 1 WHERE id = ?1 AND owner IS NOT ?2",
+                    )
+                    .and_then(|mut statement| statement.execute((&id, worker.to_string())))
+                    .map_err(unavailable)?;
+                load(connection, &id)
+            })
+            .await
+    }
+
+    async fn append_inbox(&self, redemption: RedemptionId, item: Inbox) -> Result<(), StorageError> {
+        let (redemption, item) = (redemption.to_string(), json(&item));
+        self.writer
+            .write(move |connection| {
+                let sql = "INSERT INTO inbox (redemption, item) SELECT id, ?2 FROM redemption WHERE id = ?1";
+                let row = || Row::of("inbox", &redemption);
+                match execute(connection, sql, (&redemption, &item), row)? {
+                    0 => Err(StorageError::Conflict),
+                    _ => Ok(()),
+                }
+            })
+            .await
+    }
+
+    async fn inbox(&self, redemption: RedemptionId) -> Result<Vec<InboxItem>, StorageError> {
+        self.read(|connection| {
+            let sql = "SELECT id, item FROM inbox WHERE redemption = ?1 ORDER BY id";
+            rows(connection, sql, [redemption.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .into_iter()
+                .map(|(id, item): (i64, String)| {
+                    Ok(InboxItem { id, item: Row::of("inbox", id).json(&item)? })
+                })
+                .collect()
+        })
+    }
+
+    async fn inboxes(&self, limit: u32) -> Result<Vec<RedemptionId>, StorageError> {
+        self.read(|connection| {
+            let sql = "SELECT redemption FROM inbox GROUP BY redemption ORDER BY min(id) LIMIT ?1";
+            rows(connection, sql, [limit], |row| row.get(0))?
+                .into_iter()
+                .map(|id: String| Row::of("inbox", &id).parse(&id))
+                .collect()
+        })
+    }
+
+    async fn discard_inbox(&self, items: &[i64]) -> Result<(), StorageError> {
+        let items = items.to_vec();
+        self.writer
+            .write(move |connection| {
+                for id in items {
+                    execute(connection, "DELETE FROM inbox WHERE id = ?1", [id], || Row::of("inbox", id))?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    async fn claims(
+        &self,
+        supplier: &SupplierName,
+        wanted: &Wanted,
+        orders: &[OrderId],
+        except: RedemptionId,
+    ) -> Result<Claims, StorageError> {
+        self.read(|connection| {
+            let transaction = connection.unchecked_transaction().map_err(unavailable)?;
+            let mut claims = Claims::default();
+            for order in orders {
+                if claimant(&transaction, supplier, order)?.is_some() {
+                    claims.claimed.insert(order.clone());
+                }
+            }
+            let sql = "SELECT min(attempt.started_at)
+                       FROM attempt JOIN redemption ON redemption.id = attempt.redemption
+                       WHERE attempt.is_unresolved = 1 AND attempt.supplier = ?1 AND attempt.product = ?2
+                           AND attempt.country = ?3 AND attempt.operator = ?4
+                           AND redemption.phase = 'ordering' AND redemption.id <> ?5";
+            let Wanted { product, country, operator, max_cost: _ } = wanted;
+            let plan = (supplier.as_str(), product, country, operator, except.to_string());
+            let earliest: Option<i64> = transaction
+                .prepare_cached(sql)
+                .and_then(|mut statement| statement.query_row(plan, |row| row.get(0)))
+                .map_err(unavailable)?;
+            let time = |micros| Row::of("attempt", supplier).time(micros);
+            claims.other_send_window = earliest.map(time).transpose()?;
+            Ok(claims)
+        })
+    }
+
+    async fn newest_order(&self, supplier: &SupplierName) -> Result<Option<OrderId>, StorageError> {
+        self.read(|connection| {
+            let sql =
+                "SELECT order_id FROM claim WHERE supplier = ?1 ORDER BY size DESC, order_id DESC LIMIT 1";
+            let newest: Option<String> = row(connection, sql, [supplier.as_str()], |row| row.get(0))?;
+            Ok(newest.map(OrderId::new))
+        })
+    }
+}
+
+/// The attempt that has `order`, as the ids of redemption and attempt.
+pub(super) fn claimant(
+    connection: &Connection,
+    supplier: &SupplierName,
+    order: &OrderId,
+) -> Result<Option<(String, u32)>, StorageError> {
+    let sql = "SELECT redemption, attempt FROM claim WHERE supplier = ?1 AND size = ?2 AND order_id = ?3";
+    row(connection, sql, (supplier.as_str(), size(order), order.as_str()), |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })
+}
+
+/// What orders ids of different lengths by age.
+pub(super) fn size(order: &OrderId) -> i64 {
+    count(order.as_str().len() as u64)
+}
+
+pub(super) fn load(connection: &Connection, id: &str) -> Result<Option<Redemption>, StorageError> {
+    let sql = "SELECT id, version, epoch, owner, next, state FROM redemption WHERE id = ?1";
+    row(connection, sql, [id], redemption_row)?.map(RedemptionRow::read).transpose()
+}
+
+pub(super) fn redemption_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<RedemptionRow> {
+    Ok(RedemptionRow {
+        id: row.get(0)?,
+        version: row.get(1)?,
+        epoch: row.get(2)?,
+        owner: row.get(3)?,
+        next: row.get(4)?,
+        state: row.get(5)?,
+    })
+}
+
+fn adopt(connection: &Connection, worker: WorkerId, limit: u32) -> Result<Vec<Redemption>, StorageError> {
+    let sql = "UPDATE redemption SET owner = ?1, epoch = epoch + 1
+               WHERE id IN (
+                   SELECT id FROM redemption WHERE is_at_rest = 0 AND owner IS NOT ?1
+                   ORDER BY created_at, id LIMIT ?2)
+               RETURNING id, version, epoch, owner, next, state";
+    let mut adopted = Vec::new();
+    for row in rows(connection, sql, (worker.to_string(), limit), redemption_row)? {
+        match row.read() {
+            Ok(redemption) => adopted.push(redemption),
+            // Taken over all the same and left alone, so that one bad row holds nobody else back.
+            Err(error) => tracing::error!(%error, "a redemption cannot be driven"),
+        }
+    }
+    // SQLite returns rows in no promised order.
+    adopted.sort_by_key(|redemption| (redemption.created_at, redemption.id));
+    Ok(adopted)
+}
+
+/// The row that `sql` finds, if any.
+pub(super) fn row<T>(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl rusqlite::Params,
+    read: impl FnOnce(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Option<T>, StorageError> {
+    let found = connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.query_row(parameters, read).optional());
+    found.map_err(unavailable)
+}
+
+/// All rows that `sql` finds.
+pub(super) fn rows<T>(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl rusqlite::Params,
+    read: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<T>, StorageError> {
+    let found = connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.query_map(parameters, read)?.collect());
+    found.map_err(unavailable)
+}
+
+/// Runs `sql` for `row`, and tells how many rows it changed.
+pub(super) fn execute(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl rusqlite::Params,
+    row: impl FnOnce() -> Row,
+) -> Result<usize, StorageError> {
+    let done = connection.prepare_cached(sql).and_then(|mut statement| statement.execute(parameters));
+    done.map_err(|error| refused(row())(error))
+}

@@ -1,0 +1,274 @@
+//! Batches and vouchers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use mintcode_core::ids::{BatchId, PlanId};
+use mintcode_core::ports::storage::StorageError;
+use mintcode_core::ports::vouchers::{BatchSummary, Inserted, NewBatch, VoucherTrail, Vouchers};
+use mintcode_core::voucher::{Label, Mask, Shape, Voucher, VoucherHash, VoucherState};
+use rusqlite::Connection;
+
+use super::redemptions::{execute, row, rows};
+use super::{SqliteStore, catalogue, trails, unavailable};
+use crate::rows::{BatchRow, Row, VoucherRow, json, mask, micros, resting_name};
+
+#[async_trait]
+impl Vouchers for SqliteStore {
+    async fn insert_batch(
+        &self,
+        batch: NewBatch,
+        vouchers: Vec<(VoucherHash, Mask)>,
+    ) -> Result<Inserted, StorageError> {
+        let mut in_key_order: Vec<_> =
+            vouchers.into_iter().enumerate().map(|(place, (hash, mask))| (hash, mask, place)).collect();
+        in_key_order.sort_unstable_by_key(|(hash, _, _)| *hash);
+        match self.writer.write(move |connection| insert_batch(connection, &batch, &in_key_order)).await {
+            Ok(inserted) => Ok(inserted),
+            Err(NotInserted::Duplicate(places)) => Ok(Inserted::Duplicate(places)),
+            Err(NotInserted::Storage(error)) => Err(error),
+        }
+    }
+
+    async fn batch(&self, id: BatchId) -> Result<Option<BatchSummary>, StorageError> {
+        self.read(|connection| {
+            let sql = "SELECT * FROM batch WHERE id = ?1 AND ?2 = 1";
+            Ok(summaries(connection, sql, (id.to_string(), 1))?.pop())
+        })
+    }
+
+    async fn batches(&self, before: Option<BatchId>, limit: u32) -> Result<Vec<BatchSummary>, StorageError> {
+        self.read(|connection| {
+            let sql = "SELECT * FROM batch
+                       WHERE ?1 IS NULL OR number < (SELECT number FROM batch WHERE id = ?1)
+                       ORDER BY number DESC LIMIT ?2";
+            summaries(connection, sql, (before.map(|before| before.to_string()), limit))
+        })
+    }
+
+    async fn seal_batch(&self, id: BatchId) -> Result<bool, StorageError> {
+        let id = id.to_string();
+        self.writer
+            .write(move |connection| {
+                let sql = "UPDATE batch SET nonce = NULL WHERE id = ?1";
+                Ok::<_, StorageError>(execute(connection, sql, [&id], || Row::of("batch", &id))? > 0)
+            })
+            .await
+    }
+
+    async fn seal_batches(&self, minted_before: DateTime<Utc>) -> Result<u64, StorageError> {
+        self.writer
+            .write(move |connection| {
+                let sql = "UPDATE batch SET nonce = NULL WHERE nonce IS NOT NULL AND minted_at < ?1";
+                let sealed =
+                    execute(connection, sql, [micros(minted_before)], || Row::of("batch", minted_before))?;
+                Ok::<_, StorageError>(sealed as u64)
+            })
+            .await
+    }
+
+    async fn labels(&self) -> Result<Vec<(Label, Shape)>, StorageError> {
+        self.read(|connection| {
+            let sql = "SELECT DISTINCT label, shape FROM batch";
+            let pairs: BTreeSet<_> = rows(connection, sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .into_iter()
+                .map(|(label, shape): (String, String)| {
+                    let row = Row::of("batch", &label);
+                    Ok((row.parse(&label)?, row.json(&shape)?))
+                })
+                .collect::<Result<_, StorageError>>()?;
+            Ok(pairs.into_iter().collect())
+        })
+    }
+
+    async fn trail(&self, hashes: &[VoucherHash]) -> Result<Option<VoucherTrail>, StorageError> {
+        self.read(|connection| trails::of_hashes(connection, hashes))
+    }
+
+    async fn trails_by_mask(&self, mask: Mask, limit: u32) -> Result<Vec<VoucherTrail>, StorageError> {
+        // Masks have no index: it would cost more than half of what a voucher takes on disk, for a rare question.
+        self.read_long(move |connection| trails::of_mask(connection, mask, limit)).await
+    }
+}
+
+/// Why a batch is taken back.
+#[derive(Debug, thiserror::Error)]
+enum NotInserted {
+    #[error("some codes are stored already")]
+    Duplicate(Vec<usize>),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+fn insert_batch(
+    connection: &Connection,
+    batch: &NewBatch,
+    vouchers: &[(VoucherHash, Mask, usize)],
+) -> Result<Inserted, NotInserted> {
+    if let Some((key, fingerprint)) = &batch.idempotency
+        && let Some(earlier) =
+            row(connection, "SELECT * FROM batch WHERE idempotency_key = ?1", [key], numbered_batch_row)?
+    {
+        let earlier = earlier.1.read()?;
+        let is_same = earlier.idempotency.as_ref().is_some_and(|(_, stored)| stored == fingerprint);
+        return Ok(if is_same { Inserted::Replay(Box::new(earlier)) } else { Inserted::IdempotencyMismatch });
+    }
+    let Some(sku) = catalogue::load(connection, batch.sku.as_str())?.filter(|sku| !sku.archived) else {
+        return Ok(Inserted::NoSku);
+    };
+    let id = batch.id.to_string();
+    let is_known = row(connection, "SELECT 1 FROM batch WHERE id = ?1", [&id], |_| Ok(()))?.is_some();
+    if is_known || sku.label != batch.label {
+        return Err(StorageError::Conflict.into());
+    }
+    insert_batch_row(connection, &id, batch)?;
+
+    let number = connection.last_insert_rowid();
+    let expires_at = batch.expires_at.map(micros);
+    let sql = "INSERT INTO voucher (hash, batch, mask, state, expires_at) VALUES (?1, ?2, ?3, 'issued', ?4)
+               ON CONFLICT DO NOTHING";
+    let mut insert = connection.prepare_cached(sql).map_err(unavailable)?;
+    let mut duplicates = Vec::new();
+    for (hash, shown, place) in vouchers {
+        let inserted =
+            insert.execute((hash.to_bytes(), number, mask(*shown), expires_at)).map_err(unavailable)?;
+        if inserted == 0 {
+            duplicates.push(*place);
+        }
+    }
+    if !duplicates.is_empty() {
+        duplicates.sort_unstable();
+        return Err(NotInserted::Duplicate(duplicates));
+    }
+    let sql = "INSERT INTO batch_count (batch, state, vouchers) VALUES (?1, 'issued', ?2)";
+    let inserted = i64::try_from(vouchers.len()).unwrap_or(i64::MAX);
+    execute(connection, sql, (number, inserted), || Row::of("batch_count", number))?;
+    Ok(Inserted::New)
+}
+
+fn insert_batch_row(connection: &Connection, id: &str, batch: &NewBatch) -> Result<(), StorageError> {
+    let sql = "INSERT INTO batch (id, sku, label, shape, key_id, nonce, count, expires_at, note, minted_by, minted_at,
+                   idempotency_key, fingerprint)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+    let (key, fingerprint) = batch.idempotency.as_ref().map(|(key, print)| (key, print)).unzip();
+    let parameters = (
+        id,
+        batch.sku.as_str(),
+        batch.label.as_str(),
+        json(&batch.shape),
+        batch.key_id.to_bytes(),
+        batch.nonce.as_ref().map(mintcode_core::voucher::BatchNonce::expose),
+        batch.count,
+        batch.expires_at.map(micros),
+        &batch.note,
+        &batch.minted_by,
+        micros(batch.minted_at),
+        key,
+        fingerprint,
+    );
+    execute(connection, sql, parameters, || Row::of("batch", id)).map(drop)
+}
+
+/// Batches as `sql` finds them, with their counts.
+fn summaries(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl rusqlite::Params,
+) -> Result<Vec<BatchSummary>, StorageError> {
+    let transaction = connection.unchecked_transaction().map_err(unavailable)?;
+    let mut summaries = Vec::new();
+    for (number, batch) in rows(&transaction, sql, parameters, numbered_batch_row)? {
+        let mut counts: BTreeMap<_, _> = VoucherState::NAMES.map(|name| (name, 0)).into();
+        let sql = "SELECT state, vouchers FROM batch_count WHERE batch = ?1";
+        for (state, vouchers) in rows(&transaction, sql, [number], |row| Ok((row.get(0)?, row.get(1)?)))? {
+            let (state, vouchers): (String, i64) = (state, vouchers);
+            let row = Row::of("batch_count", format!("{number}/{state}"));
+            *counts.get_mut(state.as_str()).ok_or_else(|| row.corrupt())? =
+                u64::try_from(vouchers).map_err(|_| row.corrupt())?;
+        }
+        summaries.push(BatchSummary { batch: batch.read()?, counts });
+    }
+    Ok(summaries)
+}
+
+fn numbered_batch_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<(i64, BatchRow)> {
+    let batch = BatchRow {
+        id: row.get("id")?,
+        sku: row.get("sku")?,
+        label: row.get("label")?,
+        shape: row.get("shape")?,
+        key_id: row.get("key_id")?,
+        nonce: row.get("nonce")?,
+        count: row.get("count")?,
+        expires_at: row.get("expires_at")?,
+        note: row.get("note")?,
+        minted_by: row.get("minted_by")?,
+        minted_at: row.get("minted_at")?,
+        idempotency_key: row.get("idempotency_key")?,
+        fingerprint: row.get("fingerprint")?,
+    };
+    Ok((row.get("number")?, batch))
+}
+
+/// The first of `hashes` that is a voucher's.
+pub(super) fn find(connection: &Connection, hashes: &[VoucherHash]) -> Result<Option<Voucher>, StorageError> {
+    let sql = "SELECT hash, mask, state, came_from, tries, buys, voucher.expires_at, ready_at, start_behind, redemption,
+                   batch.id, sku, key_id
+               FROM voucher JOIN batch ON batch.number = voucher.batch WHERE hash = ?1";
+    for hash in hashes {
+        if let Some(voucher) = row(connection, sql, [hash.to_bytes()], voucher_row)? {
+            return voucher.read().map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// Vouchers that people are shown as `shown`.
+pub(super) fn find_by_mask(
+    connection: &Connection,
+    shown: Mask,
+    limit: u32,
+) -> Result<Vec<Voucher>, StorageError> {
+    let sql = "SELECT hash, mask, state, came_from, tries, buys, voucher.expires_at, ready_at, start_behind, redemption,
+                   batch.id, sku, key_id
+               FROM voucher JOIN batch ON batch.number = voucher.batch WHERE mask = ?1 ORDER BY hash LIMIT ?2";
+    rows(connection, sql, (mask(shown), limit), voucher_row)?.into_iter().map(VoucherRow::read).collect()
+}
+
+fn voucher_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<VoucherRow> {
+    Ok(VoucherRow {
+        hash: row.get(0)?,
+        mask: row.get(1)?,
+        state: row.get(2)?,
+        came_from: row.get(3)?,
+        tries: row.get(4)?,
+        buys: row.get(5)?,
+        expires_at: row.get(6)?,
+        ready_at: row.get(7)?,
+        start_behind: row.get(8)?,
+        redemption: row.get(9)?,
+        batch: row.get(10)?,
+        sku: row.get(11)?,
+        key_id: row.get(12)?,
+    })
+}
+
+/// Stores what may change of a voucher.
+pub(super) fn update(connection: &Connection, voucher: &Voucher) -> Result<(), StorageError> {
+    let sql = "UPDATE voucher SET state = ?2, came_from = ?3, tries = ?4, buys = ?5, expires_at = ?6, ready_at = ?7,
+                   start_behind = ?8, redemption = ?9
+               WHERE hash = ?1";
+    let parameters = (
+        voucher.hash.to_bytes(),
+        voucher.state.name(),
+        voucher.state.from().map(resting_name),
+        voucher.tries,
+        voucher.buys,
+        voucher.expires_at.map(micros),
+        voucher.ready_at.map(micros),
+        voucher.start_behind.as_ref().map(PlanId::as_str),
+        voucher.redemption.map(|redemption| redemption.to_string()),
+    );
+    execute(connection, sql, parameters, || Row::of("voucher", voucher.hash)).map(drop)
+}

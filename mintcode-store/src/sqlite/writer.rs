@@ -1,0 +1,303 @@
+//! The one thread that writes: whoever waits shares a commit.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+
+use mintcode_core::ports::StorageError;
+use rusqlite::{Connection, ErrorCode};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Operations that may wait; whoever comes later waits to be let in, so that load costs no memory.
+const QUEUE: usize = 1024;
+
+/// The most operations of one commit: bounds how long the first of them waits for the others.
+const GROUP: usize = 256;
+
+/// Sends operations to the writing thread.
+pub(super) struct Writer {
+    queue: mpsc::Sender<Message>,
+    failed: watch::Receiver<Option<Arc<str>>>,
+    commits: Arc<AtomicU64>,
+    thread: Option<JoinHandle<()>>,
+}
+
+enum Message {
+    Work(Box<dyn Work>),
+    Close(oneshot::Sender<()>),
+}
+
+/// What became of a group of operations.
+enum Fate {
+    Stored,
+    NotStored(Cause),
+    Unknown(Cause),
+}
+
+/// Why a group was not stored; every operation of it gets a copy.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(super) enum Cause {
+    #[error("SQLite failed")]
+    Sqlite(#[source] Arc<rusqlite::Error>),
+    #[error("SQLite gave up the whole transaction: {0}")]
+    GivenUp(Arc<str>),
+    #[error("storage failed earlier and has to be opened again: {0}")]
+    FailedEarlier(Arc<str>),
+    #[error("storage is closed")]
+    Closed,
+    #[error("the writing thread ended")]
+    Gone,
+}
+
+impl From<Cause> for StorageError {
+    fn from(cause: Cause) -> Self {
+        Self::Unavailable(Box::new(cause))
+    }
+}
+
+trait Work: Send {
+    /// Does the work inside the open transaction; an error, told in words, takes it back.
+    fn run(&mut self, connection: &Connection) -> Result<(), String>;
+    /// Answers whoever asked for it.
+    fn answer(self: Box<Self>, fate: &Fate);
+}
+
+struct Operation<T, E, F> {
+    work: Option<F>,
+    result: Option<Result<T, E>>,
+    answer: oneshot::Sender<Result<T, E>>,
+}
+
+impl<T, E, F> Work for Operation<T, E, F>
+where
+    T: Send,
+    E: std::error::Error + From<StorageError> + Send,
+    F: FnOnce(&Connection) -> Result<T, E> + Send,
+{
+    fn run(&mut self, connection: &Connection) -> Result<(), String> {
+        self.result = self.work.take().map(|work| work(connection));
+        match &self.result {
+            Some(Err(error)) => Err(Chain(error).to_string()),
+            Some(Ok(_)) | None => Ok(()),
+        }
+    }
+
+    fn answer(self: Box<Self>, fate: &Fate) {
+        // What the operation found is only true if the changes stored before it in its group are.
+        let result = match fate {
+            Fate::Stored => self.result.unwrap_or_else(|| Err(StorageError::from(Cause::Gone).into())),
+            Fate::NotStored(cause) => Err(StorageError::from(cause.clone()).into()),
+            Fate::Unknown(cause) => Err(StorageError::Unknown(Box::new(cause.clone())).into()),
+        };
+        // Whoever stopped waiting finds the result in the database.
+        let _ = self.answer.send(result);
+    }
+}
+
+impl Writer {
+    pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
+        let (queue, receiver) = mpsc::channel(QUEUE);
+        let (failure, failed) = watch::channel(None);
+        let commits = Arc::new(AtomicU64::new(0));
+        let thread = WriterThread { connection, failure: Failure(failure), commits: Arc::clone(&commits) };
+        let thread =
+            thread::Builder::new().name("sqlite-writer".to_owned()).spawn(move || thread.run(receiver))?;
+        Ok(Self { queue, failed, commits, thread: Some(thread) })
+    }
+
+    /// Runs `work` in a transaction and answers once that is on disk. An `Err` takes back everything `work` did.
+    pub(super) async fn write<T, E>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: std::error::Error + From<StorageError> + Send + 'static,
+    {
+        self.check()?;
+        let (answer, answered) = oneshot::channel();
+        let work = Box::new(Operation { work: Some(work), result: None, answer });
+        if self.queue.send(Message::Work(work)).await.is_err() {
+            self.check()?;
+            return Err(StorageError::from(Cause::Closed).into());
+        }
+        answered.await.unwrap_or_else(|_| Err(StorageError::Unknown(Box::new(Cause::Gone)).into()))
+    }
+
+    /// Refuses to go on once a commit failed: what is on disk is not known any more.
+    pub(super) fn check(&self) -> Result<(), StorageError> {
+        match &*self.failed.borrow() {
+            Some(why) => Err(Cause::FailedEarlier(Arc::clone(why)).into()),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) async fn failed(&self) -> Arc<str> {
+        let mut failed = self.failed.clone();
+        match failed.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(why)) => Arc::clone(why),
+            // The thread ended as it was asked to.
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
+    }
+
+    pub(super) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
+    }
+
+    /// Lets everything that waits be stored, then ends the thread.
+    pub(super) async fn close(&self) -> Result<(), StorageError> {
+        let (answer, answered) = oneshot::channel();
+        if self.queue.send(Message::Close(answer)).await.is_ok() {
+            // The thread may have failed on the way, which the check below tells.
+            let _ = answered.await;
+        }
+        self.check()
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // The thread ends when its queue is empty and nobody can send any more.
+        self.queue = mpsc::channel(1).0;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the SQLite writer panicked");
+        }
+    }
+}
+
+/// Tells that storage failed, also when the thread dies of a panic.
+struct Failure(watch::Sender<Option<Arc<str>>>);
+
+impl Drop for Failure {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.send_replace(Some("the SQLite writer panicked".into()));
+        }
+    }
+}
+
+struct WriterThread {
+    connection: Connection,
+    failure: Failure,
+    commits: Arc<AtomicU64>,
+}
+
+impl WriterThread {
+    fn run(self, mut queue: mpsc::Receiver<Message>) {
+        let mut closing = Vec::new();
+        let mut group = Vec::new();
+        while let Some(message) = queue.blocking_recv() {
+            let mut next = Some(message);
+            while let Some(message) = next {
+                match message {
+                    Message::Work(work) => group.push(work),
+                    Message::Close(answer) => {
+                        queue.close();
+                        closing.push(answer);
+                    }
+                }
+                next = if group.len() < GROUP { queue.try_recv().ok() } else { None };
+            }
+            if group.is_empty() {
+                continue;
+            }
+            let failed_earlier = self.failure.0.borrow().clone();
+            let fate = match failed_earlier {
+                Some(why) => Fate::NotStored(Cause::FailedEarlier(why)),
+                None => self.store(&mut group),
+            };
+            if let Fate::Unknown(cause) = &fate {
+                tracing::error!(error = %Chain(cause), "a commit failed, storage stops");
+                self.failure.0.send_replace(Some(Chain(cause).to_string().into()));
+                queue.close();
+            }
+            group.drain(..).for_each(|work| work.answer(&fate));
+        }
+        if self.failure.0.borrow().is_none() {
+            // Without this the next start reads the whole log; nothing is lost where it fails.
+            let checkpoint = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+            if let Err(error) = checkpoint {
+                tracing::warn!(%error, "the write-ahead log could not be folded in");
+            }
+        }
+        drop(self.connection);
+        for answer in closing {
+            // Whoever asked may have stopped waiting.
+            let _ = answer.send(());
+        }
+    }
+
+    /// Runs `group` in one transaction.
+    fn store(&self, group: &mut [Box<dyn Work>]) -> Fate {
+        if let Err(error) = self.execute("BEGIN IMMEDIATE") {
+            return Fate::NotStored(sqlite(error));
+        }
+        for work in group {
+            if let Err(error) = self.run_alone(&mut **work) {
+                self.roll_back();
+                return Fate::NotStored(error);
+            }
+        }
+        match self.execute("COMMIT") {
+            Ok(()) => {
+                self.commits.fetch_add(1, Ordering::Relaxed);
+                Fate::Stored
+            }
+            // The commit's last frame did not fit, so no reader will ever see any of it.
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
+                self.roll_back();
+                Fate::NotStored(sqlite(error))
+            }
+            // Some of it may be on disk. Trying again could report as stored what the disk has lost.
+            Err(error) => Fate::Unknown(sqlite(error)),
+        }
+    }
+
+    /// Runs `work` so that it alone is taken back if it fails.
+    fn run_alone(&self, work: &mut dyn Work) -> Result<(), Cause> {
+        self.execute("SAVEPOINT operation").map_err(sqlite)?;
+        let ran = work.run(&self.connection);
+        // A full disk, among others, makes SQLite roll back everything, the group's earlier operations included.
+        if self.connection.is_autocommit() {
+            return Err(Cause::GivenUp(ran.err().unwrap_or_default().into()));
+        }
+        if ran.is_err() {
+            self.execute("ROLLBACK TO operation").map_err(sqlite)?;
+        }
+        self.execute("RELEASE operation").map_err(sqlite)
+    }
+
+    fn roll_back(&self) {
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.execute("ROLLBACK")
+        {
+            tracing::error!(%error, "a transaction could not be rolled back");
+        }
+    }
+
+    fn execute(&self, sql: &str) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(sql)?.execute([]).map(drop)
+    }
+}
+
+fn sqlite(error: rusqlite::Error) -> Cause {
+    Cause::Sqlite(Arc::new(error))
+}
+
+/// An error with its causes, on one line.
+struct Chain<'a, E>(&'a E);
+
+impl<E: std::error::Error> std::fmt::Display for Chain<'_, E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
