@@ -156,7 +156,7 @@ pub(crate) fn messages(redemption: &Redemption) -> Vec<MessageView<'_>> {
     let shown = delivery.held.messages.iter().map(|message| MessageView {
         received_at: message.received_at,
         text: &message.text,
-        code: message.code.clone().or_else(|| find_code(&message.text)),
+        code: message.code.clone().filter(|code| !code.trim().is_empty()).or_else(|| find_code(&message.text)),
     });
     shown.collect()
 }

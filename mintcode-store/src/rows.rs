@@ -18,7 +18,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    pub(crate) fn of(table: &'static str, key: impl ToString) -> Self {
+    pub(crate) fn of(table: &'static str, key: &(impl ToString + ?Sized)) -> Self {
         Self { table, key: key.to_string() }
     }
 
@@ -57,6 +57,15 @@ impl Row {
 
 pub(crate) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("stored values have text as keys and nothing that cannot be written")
+}
+
+/// Bytes as people are shown them.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
 }
 
 pub(crate) fn micros(time: DateTime<Utc>) -> i64 {
@@ -114,7 +123,7 @@ pub(crate) struct VoucherRow {
 
 impl VoucherRow {
     pub(crate) fn read(self) -> Result<Voucher, StorageError> {
-        let row = Row::of("voucher", self.hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+        let row = Row::of("voucher", &hex(&self.hash));
         let from =
             self.came_from.as_deref().map(|name| resting(name).ok_or_else(|| row.corrupt())).transpose()?;
         Ok(Voucher {

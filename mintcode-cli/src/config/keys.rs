@@ -60,7 +60,7 @@ pub(super) const KEYS: &[Key] = &[
     key::<u8>("voucher.label_length", Some("6")),
     key::<u8>("voucher.label_pos", Some("8")),
     key::<Currency>("money.currency", Some("USD")),
-    key::<String>("site.name", None),
+    key::<String>("site.name", Some("MintCode")),
     key::<String>("site.support_contact", None),
     key::<String>("site.terms", None),
     key::<Duration>("privacy.retention", Some("30d")),

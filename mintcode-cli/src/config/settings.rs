@@ -8,6 +8,7 @@ use mintcode_core::money::Currency;
 use mintcode_core::redemption::Timing;
 use mintcode_core::span;
 use mintcode_core::voucher::{Shape, VoucherKeys, VoucherSecret};
+use mintcode_http::Site;
 use mintcode_store::DatabaseUrl;
 use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::EnvFilter;
@@ -181,8 +182,12 @@ impl Sources {
         self.required("sandbox.sms_after")
     }
 
-    /// What the pages say about the operator: name, support contact, terms.
-    pub(crate) fn site(&self) -> Result<[Option<String>; 3], Failure> {
-        Ok([self.optional("site.name")?, self.optional("site.support_contact")?, self.optional("site.terms")?])
+    /// What the pages say about the operator.
+    pub(crate) fn site(&self) -> Result<Site, Failure> {
+        Ok(Site {
+            name: self.required("site.name")?,
+            support_contact: self.optional("site.support_contact")?,
+            terms: self.optional("site.terms")?,
+        })
     }
 }

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 
 use crate::money::{Amount, Currency};
 use crate::order::{ListedOrder, Message, Order, OrderId, OrderStatus, Phone, Sight};
-use crate::ports::{BuyError, BuyPermit, CallError, Capabilities, Clock, OrderPage, Profile, Stop, Supplier};
+use crate::ports::{BuyError, BuyPermit, CallError, Capabilities, Clock, OrderPage, Profile, Stop, Supplier, Wanted};
 
 /// Orders on one page of the list.
 const PAGE: usize = 100;
@@ -70,6 +70,7 @@ struct Books {
     lines: BTreeMap<(String, String), Line>,
     orders: Vec<SoldOrder>,
     cancel_not_before: Duration,
+    answer_after: Duration,
     stop: Option<Stop>,
     has_no_list: bool,
 }
@@ -94,6 +95,11 @@ impl FakeSupplier {
     /// Refuses purchases for a reason that needs the operator, or no longer does.
     pub fn stop_sales(&self, stop: Option<Stop>) {
         self.books().stop = stop;
+    }
+
+    /// Sells at once, and answers that much later.
+    pub fn answer_purchases_after(&self, delay: Duration) {
+        self.books().answer_after = delay;
     }
 
     /// Has no list of orders from now on.
@@ -121,6 +127,34 @@ impl FakeSupplier {
 
     fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sell(&self, wanted: &Wanted) -> Result<Order, BuyError> {
+        let now = self.clock.now();
+        let plan = (wanted.country.clone(), wanted.operator.clone());
+        let mut books = self.books();
+        if let Some(stop) = books.stop {
+            return Err(BuyError::Stopped(stop));
+        }
+        let line = books.lines.get_mut(&plan).filter(|line| line.stock > 0).ok_or(BuyError::OutOfStock)?;
+        line.stock -= 1;
+        let line = line.clone();
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let order = Order {
+            id: OrderId::new(id.to_string()),
+            phone: Phone::new(&format!("+1204{:07}", id % 10_000_000)),
+            price: line.price,
+            created_at: now,
+            expires_at: now + Duration::from_mins(15),
+        };
+        books.orders.push(SoldOrder {
+            order: order.clone(),
+            plan,
+            status: OrderStatus::Open,
+            product: wanted.product.clone(),
+            line,
+        });
+        Ok(order)
     }
 
     fn settle(&self, id: &OrderId, end: OrderStatus) -> Result<Sight, CallError> {
@@ -175,35 +209,13 @@ impl Supplier for FakeSupplier {
     }
 
     async fn buy(&self, permit: BuyPermit) -> Result<Order, BuyError> {
-        let now = self.clock.now();
-        if now > permit.send_by() {
+        if self.clock.now() > permit.send_by() {
             return Err(BuyError::NotSent(None));
         }
-        let wanted = permit.wanted();
-        let plan = (wanted.country.clone(), wanted.operator.clone());
-        let mut books = self.books();
-        if let Some(stop) = books.stop {
-            return Err(BuyError::Stopped(stop));
-        }
-        let line = books.lines.get_mut(&plan).filter(|line| line.stock > 0).ok_or(BuyError::OutOfStock)?;
-        line.stock -= 1;
-        let line = line.clone();
-        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        let order = Order {
-            id: OrderId::new(id.to_string()),
-            phone: Phone::new(&format!("+1204{:07}", id % 10_000_000)),
-            price: line.price,
-            created_at: now,
-            expires_at: now + Duration::from_mins(15),
-        };
-        books.orders.push(SoldOrder {
-            order: order.clone(),
-            plan,
-            status: OrderStatus::Open,
-            product: wanted.product.clone(),
-            line,
-        });
-        Ok(order)
+        let answer = self.sell(permit.wanted());
+        let delay = self.books().answer_after;
+        tokio::time::sleep(delay).await;
+        answer
     }
 
     async fn check(&self, order: &OrderId) -> Result<Sight, CallError> {

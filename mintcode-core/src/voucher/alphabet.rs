@@ -2,6 +2,8 @@
 //!
 //! A symbol is its value 0–31 everywhere inside; it is text only when read and when shown.
 
+use super::shape::MAX_LENGTH;
+
 /// Crockford's Base32. Ascending in ASCII too, so that values sort as their text does.
 const SYMBOLS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
@@ -75,47 +77,56 @@ fn spread(bits: u64) -> u64 {
     (quarters & 0x03E0_03E0_03E0_03E0) << 3 | quarters & 0x001F_001F_001F_001F
 }
 
-/// Number of nonzero elements of GF(32), after which the powers of α repeat.
-const ORDER: usize = 31;
-
-/// `PRODUCTS[i][s]` is αⁱ·s in GF(32), with α = x and x⁵ + x² + 1 = 0.
-const PRODUCTS: [[u8; 32]; ORDER] = {
-    let mut table = [[0; 32]; ORDER];
-    let mut value: u8 = 0;
-    while value < 32 {
-        let mut product = value;
-        let mut power = 0;
-        while power < ORDER {
-            table[power][value as usize] = product;
-            product = if product & 16 == 0 { product << 1 } else { (product << 1) ^ 0b10_0101 };
-            power += 1;
-        }
-        value += 1;
+/// `POWERS[i]` is αⁱ in GF(32), with α = x and x⁵ + x² + 1 = 0; from α³¹ = 1 on they repeat.
+const POWERS: [u8; MAX_LENGTH + 5] = {
+    let mut powers = [1; MAX_LENGTH + 5];
+    let mut index = 1;
+    while index < powers.len() {
+        let doubled = powers[index - 1] << 1;
+        powers[index] = if doubled & 32 == 0 { doubled } else { doubled ^ 0b10_0101 };
+        index += 1;
     }
-    table
+    powers
 };
 
-/// Σ αⁱ·sᵢ over all `symbols`; zero exactly when the last symbol is the right check symbol.
+/// `MASKS[b][i]` has bit `j` set where bit `j` of the symbol at position `i` counts towards bit `b` of the sum.
+static MASKS: [[u8; MAX_LENGTH]; 5] = {
+    let mut masks = [[0; MAX_LENGTH]; 5];
+    let mut bit = 0;
+    while bit < 5 {
+        let mut position = 0;
+        while position < MAX_LENGTH {
+            let mut of_symbol = 0;
+            while of_symbol < 5 {
+                masks[bit][position] |= (POWERS[position + of_symbol] >> bit & 1) << of_symbol;
+                of_symbol += 1;
+            }
+            position += 1;
+        }
+        bit += 1;
+    }
+    masks
+};
+
+/// Σ αⁱ·sᵢ over all symbols, those behind a code being zero. Zero exactly when the code's check symbol is right.
 ///
 /// A single wrong symbol changes one term, and no nonzero weight hides it. Swapping neighbours changes the sum by
 /// (αⁱ + αⁱ⁺¹)·(sᵢ + sᵢ₊₁), which is zero only if both were equal. GF(32) has 31 nonzero elements, so over 31
 /// positions all weights differ; in longer codes only positions 31 apart share one, never neighbours.
-pub(super) fn syndrome(symbols: &[u8]) -> u8 {
+pub(super) fn check_sum(symbols: &[u8; MAX_LENGTH]) -> u8 {
     let mut sum = 0;
-    for run in symbols.chunks(ORDER) {
-        for (symbol, products) in run.iter().zip(&PRODUCTS) {
-            // The mask tells the compiler that no lookup leaves the table.
-            sum ^= products[usize::from(symbol & 31)];
-        }
+    for mask in MASKS.iter().rev() {
+        let folded = symbols.iter().zip(mask).fold(0, |folded, (symbol, mask)| folded ^ symbol & mask);
+        sum = sum << 1 | u8::from(folded.count_ones() % 2 == 1);
     }
     sum
 }
 
-/// The symbol that, put behind `symbols`, makes their [`syndrome`] zero.
-pub(super) fn check_symbol(symbols: &[u8]) -> u8 {
-    // Dividing by the weight of the last position is multiplying by the power that completes it to α³¹ = 1.
-    let inverse = (ORDER - symbols.len() % ORDER) % ORDER;
-    PRODUCTS[inverse][usize::from(syndrome(symbols))]
+/// The symbol that, put at `position` where a zero was, makes this `sum` zero.
+pub(super) fn check_symbol(sum: u8, position: usize) -> u8 {
+    // Dividing by the position's weight is multiplying by the power that completes it to α³¹ = 1.
+    let inverse = 31 - position % 31;
+    (0..5).fold(0, |product, bit| product ^ (sum >> bit & 1) * POWERS[inverse + bit])
 }
 
 #[cfg(test)]
@@ -159,11 +170,14 @@ mod tests {
 
     #[test]
     fn weights_differ_over_31_positions_and_neighbours_always() {
-        let weight = |position: usize| PRODUCTS[position % ORDER][1];
-        for first in 0..ORDER {
+        let weight = |position: usize| {
+            let mut symbols = [0; MAX_LENGTH];
+            symbols[position] = 1;
+            check_sum(&symbols)
+        };
+        for first in 0..MAX_LENGTH {
             assert_ne!(weight(first), 0);
-            assert_ne!(weight(first), weight(first + 1));
-            assert!((0..first).all(|other| weight(other) != weight(first)));
+            assert!((0..first).all(|other| weight(other) != weight(first) || first - other >= 31));
         }
     }
 }

@@ -18,7 +18,6 @@ use super::shape::{MAX_LENGTH, Shape};
 /// # Ok::<(), CodeError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(align(16))]
 pub struct VoucherCode {
     /// Values 0–31, zero behind the shape's length; they sort as the text does.
     symbols: [u8; MAX_LENGTH],
@@ -48,7 +47,7 @@ impl VoucherCode {
             Err(CodeError::Empty)
         } else if found != expected {
             Err(CodeError::WrongLength { expected, found })
-        } else if alphabet::syndrome(&symbols[..expected]) != 0 {
+        } else if alphabet::check_sum(&symbols) != 0 {
             Err(CodeError::Typo)
         } else {
             Ok(Self { symbols, shape: *shape })
@@ -71,8 +70,8 @@ impl VoucherCode {
 
     /// Puts the check symbol behind all others.
     pub(super) fn put_check(&mut self) {
-        let at = self.shape.length() - 1;
-        self.symbols[at] = alphabet::check_symbol(&self.symbols[..at]);
+        let last = self.shape.length() - 1;
+        self.symbols[last] = alphabet::check_symbol(alphabet::check_sum(&self.symbols), last);
     }
 
     /// The layout it was read or minted with.

@@ -9,23 +9,36 @@ use sha2::{Digest, Sha256};
 /// Bytes of a SHA-256 block.
 const BLOCK: usize = 64;
 
-/// Bytes at the end of the last block that hold the message's length in bits.
-const LENGTH: usize = 8;
-
 /// The state of SHA-256 before the first block (FIPS 180-4, 5.3.3).
 const START: [u32; 8] =
     [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
 
-/// `END[n]` is a block with SHA-256's end mark behind `n` bytes.
-static END: [[u8; BLOCK]; BLOCK] = {
-    let mut blocks = [[0; BLOCK]; BLOCK];
+/// The longest message whose end mark and length still fit into its block.
+const SHORT: usize = 55;
+
+/// `END[n]` ends a message of `n` bytes: SHA-256's end mark behind them, their number of bits at the end.
+static END: [[u8; BLOCK]; SHORT + 1] = {
+    let mut blocks = [[0; BLOCK]; SHORT + 1];
     let mut length = 0;
-    while length < BLOCK {
+    while length <= SHORT {
+        blocks[length] = bits(length);
         blocks[length][length] = 0x80;
         length += 1;
     }
     blocks
 };
+
+/// Zeros, and the number of bits of `bytes` bytes at the end.
+const fn bits(bytes: usize) -> [u8; BLOCK] {
+    let mut block = [0; BLOCK];
+    let count = (bytes as u64 * 8).to_be_bytes();
+    let mut index = 0;
+    while index < 8 {
+        block[BLOCK - 8 + index] = count[index];
+        index += 1;
+    }
+    block
+}
 
 /// HMAC-SHA256 under one secret.
 #[derive(Clone)]
@@ -41,6 +54,8 @@ pub(super) struct Prf {
     outer: [u32; 8],
     /// Bytes that `inner` has absorbed: whole blocks.
     absorbed: usize,
+    /// The number of their bits, where the last block has it.
+    absorbed_bits: [u8; BLOCK],
 }
 
 impl Keyed {
@@ -72,56 +87,67 @@ impl Keyed {
         prefix.resize(prefix.len().next_multiple_of(BLOCK), 0);
         let mut inner = self.inner;
         compress256(&mut inner, prefix.as_chunks().0);
-        Prf { inner, outer: self.outer, absorbed: BLOCK + prefix.len() }
+        let absorbed = BLOCK + prefix.len();
+        Prf { inner, outer: self.outer, absorbed, absorbed_bits: bits(absorbed) }
     }
 }
 
 impl Prf {
     /// The value for a message of any length.
     pub(super) fn of(&self, message: &[u8]) -> [u8; 32] {
-        let (mut state, mut absorbed) = (self.inner, self.absorbed);
         let (whole, rest) = message.as_chunks::<BLOCK>();
+        let mut state = self.inner;
         compress256(&mut state, whole);
-        absorbed += whole.len() * BLOCK;
+
         let mut last = [0; BLOCK];
         last[..rest.len()].copy_from_slice(rest);
-        self.outer(finish(state, absorbed, &last, rest.len()))
+        last[rest.len()] = 0x80;
+        if rest.len() > SHORT {
+            compress256(&mut state, &[last]);
+            last = [0; BLOCK];
+        }
+        merge(&mut last, &bits(self.absorbed + message.len()));
+        compress256(&mut state, &[last]);
+        self.finish(state)
     }
 
     /// The value for the first `length` bytes of `message`, which is zero behind them: the fast way.
     #[inline]
     pub(super) fn of_short(&self, message: &[u8; BLOCK], length: usize) -> [u8; 32] {
-        if length == BLOCK {
-            return self.of(message);
-        }
-        self.outer(finish(self.inner, self.absorbed, message, length))
+        let Some(end) = END.get(length) else { return self.of(&message[..length]) };
+        // Merged from whole blocks: reading at once what was just written in pieces makes the processor wait.
+        // What was absorbed is whole blocks, so that the two numbers of bits share no digit and need no adding.
+        let mut block = *end;
+        merge(&mut block, message);
+        merge(&mut block, &self.absorbed_bits);
+        let mut state = self.inner;
+        compress256(&mut state, &[block]);
+        self.finish(state)
     }
 
+    /// Hashes the inner digest behind the outer pad.
     #[inline]
-    fn outer(&self, inner: [u8; 32]) -> [u8; 32] {
-        let mut message = [0; BLOCK];
-        message[..32].copy_from_slice(&inner);
-        finish(self.outer, BLOCK, &message, 32)
+    fn finish(&self, inner: [u32; 8]) -> [u8; 32] {
+        const OUTER: [u8; BLOCK] = {
+            let mut block = bits(BLOCK + 32);
+            block[32] = 0x80;
+            block
+        };
+        let mut block = OUTER;
+        block[..32].copy_from_slice(&bytes(inner));
+        let mut state = self.outer;
+        compress256(&mut state, &[block]);
+        bytes(state)
     }
 }
 
-/// The digest of what `state` has absorbed, `absorbed` bytes in whole blocks, and the first `length` bytes of `last`
-/// behind it, at most 63; `last` is zero behind them.
-#[inline]
-fn finish(mut state: [u32; 8], absorbed: usize, last: &[u8; BLOCK], length: usize) -> [u8; 32] {
-    // Whole blocks are merged at once: a block put together from pieces and then read whole makes the processor wait.
-    let mut block = END[length];
-    for (byte, message) in block.iter_mut().zip(last) {
-        *byte |= message;
+fn merge(block: &mut [u8; BLOCK], other: &[u8; BLOCK]) {
+    for (byte, other) in block.iter_mut().zip(other) {
+        *byte |= other;
     }
-    if length >= BLOCK - LENGTH {
-        compress256(&mut state, &[block]);
-        block = [0; BLOCK];
-    }
-    let bits = (absorbed + length) as u64 * 8;
-    block[BLOCK - LENGTH..].copy_from_slice(&bits.to_be_bytes());
-    compress256(&mut state, &[block]);
+}
 
+fn bytes(state: [u32; 8]) -> [u8; 32] {
     let mut digest = [0; 32];
     for (bytes, word) in digest.as_chunks_mut().0.iter_mut().zip(state) {
         *bytes = word.to_be_bytes();

@@ -32,7 +32,7 @@ pub(super) fn begin(connection: &Connection, begin: Begin) -> Result<Begun, Stor
     };
 
     let hash = voucher.hash;
-    let corrupt = || Row::of("voucher", hash).corrupt();
+    let corrupt = || Row::of("voucher", &hash).corrupt();
     let sku = catalogue::load(connection, voucher.sku.as_str())?.ok_or_else(corrupt)?;
     let last = match voucher.redemption {
         Some(last) => Some(load(connection, &last.to_string())?.ok_or_else(corrupt)?),
@@ -80,7 +80,7 @@ fn remember_key(
 
 fn set_next(connection: &Connection, last: RedemptionId, next: RedemptionId) -> Result<(), StorageError> {
     let sql = "UPDATE redemption SET next = ?2 WHERE id = ?1";
-    execute(connection, sql, (last.to_string(), next.to_string()), || Row::of("redemption", last)).map(drop)
+    execute(connection, sql, (last.to_string(), next.to_string()), || Row::of("redemption", &last)).map(drop)
 }
 
 fn insert(connection: &Connection, redemption: &Redemption) -> Result<(), StorageError> {

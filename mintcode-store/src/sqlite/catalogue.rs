@@ -27,7 +27,7 @@ impl Catalogue for SqliteStore {
                 Ok((row.get(0)?, row.get(1)?))
             })?
             .into_iter()
-            .map(|(id, spec): (String, String)| Row::of("sku", id).json(&spec))
+            .map(|(id, spec): (String, String)| Row::of("sku", &id).json(&spec))
             .collect()
         })
     }
@@ -56,7 +56,7 @@ impl Catalogue for SqliteStore {
 
 pub(super) fn load(connection: &Connection, id: &str) -> Result<Option<Sku>, StorageError> {
     let spec: Option<String> = row(connection, "SELECT spec FROM sku WHERE id = ?1", [id], |row| row.get(0))?;
-    spec.map(|spec| Row::of("sku", id).json(&spec)).transpose()
+    spec.map(|spec| Row::of("sku", &id).json(&spec)).transpose()
 }
 
 fn put_sku(connection: &Connection, sku: Sku, put: Put) -> Result<bool, SkuError> {

@@ -38,12 +38,12 @@ impl PreparedCommit {
         if self.commit.needs_voucher() {
             let hash = self.commit.next.voucher;
             let voucher =
-                vouchers::find(connection, &[hash])?.ok_or_else(|| Row::of("voucher", hash).corrupt())?;
+                vouchers::find(connection, &[hash])?.ok_or_else(|| Row::of("voucher", &hash).corrupt())?;
             vouchers::update(connection, &self.commit.move_voucher(voucher)?)?;
         }
         for item in &self.commit.consumed {
             let sql = "DELETE FROM inbox WHERE id = ?1 AND redemption = ?2";
-            execute(connection, sql, (item, &self.id), || Row::of("inbox", item))?;
+            execute(connection, sql, (item, &self.id), || Row::of("inbox", &item))?;
         }
         Ok(())
     }
@@ -90,7 +90,7 @@ impl PreparedCommit {
                            VALUES (?1, ?2, ?3, ?4, ?5)";
                 let parameters =
                     (attempt.supplier.as_str(), size(order), order.as_str(), &self.id, attempt.number);
-                execute(connection, sql, parameters, || Row::of("claim", order)).map(drop)
+                execute(connection, sql, parameters, || Row::of("claim", &order)).map(drop)
             }
         }
     }
@@ -123,7 +123,8 @@ impl PreparedCommit {
             micros(*started_at),
             attempt.ended_at.map(micros),
         );
-        execute(connection, sql, parameters, || Row::of("attempt", format!("{}/{number}", self.id))).map(drop)
+        execute(connection, sql, parameters, || Row::of("attempt", &format!("{}/{number}", self.id)))
+            .map(drop)
     }
 }
 
@@ -134,6 +135,6 @@ pub(super) fn insert_event(
     snapshot: &str,
 ) -> Result<(), StorageError> {
     let sql = "INSERT INTO event (redemption, version, snapshot) VALUES (?1, ?2, ?3)";
-    let row = || Row::of("event", format!("{redemption}/{version}"));
+    let row = || Row::of("event", &format!("{redemption}/{version}"));
     execute(connection, sql, (redemption, version, snapshot), row).map(drop)
 }

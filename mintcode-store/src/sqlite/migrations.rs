@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, TransactionBehavior};
 use sha2::{Digest, Sha256};
 
+use crate::rows::hex;
+
 /// Every migration ever released, by number from 1. A released file never changes.
 const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/sqlite/0001_first.sql")];
 
@@ -71,5 +73,5 @@ fn has_table(connection: &Connection, name: Option<&str>) -> rusqlite::Result<bo
 }
 
 fn checksum(sql: &str) -> String {
-    Sha256::digest(sql.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(sql.as_bytes()))
 }

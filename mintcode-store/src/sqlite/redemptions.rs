@@ -36,7 +36,7 @@ impl Storage for SqliteStore {
             rows(connection, sql, (&id, count(after), limit), |row| Ok((row.get(0)?, row.get(1)?)))?
                 .into_iter()
                 .map(|(version, snapshot): (i64, String)| {
-                    Row::of("event", format!("{id}/{version}")).json(&snapshot)
+                    Row::of("event", &format!("{id}/{version}")).json(&snapshot)
                 })
                 .collect()
         })
@@ -85,7 +85,7 @@ impl Storage for SqliteStore {
             rows(connection, sql, [redemption.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .into_iter()
                 .map(|(id, item): (i64, String)| {
-                    Ok(InboxItem { id, item: Row::of("inbox", id).json(&item)? })
+                    Ok(InboxItem { id, item: Row::of("inbox", &id).json(&item)? })
                 })
                 .collect()
         })
@@ -106,7 +106,7 @@ impl Storage for SqliteStore {
         self.writer
             .write(move |connection| {
                 for id in items {
-                    execute(connection, "DELETE FROM inbox WHERE id = ?1", [id], || Row::of("inbox", id))?;
+                    execute(connection, "DELETE FROM inbox WHERE id = ?1", [id], || Row::of("inbox", &id))?;
                 }
                 Ok(())
             })

@@ -62,7 +62,7 @@ impl Vouchers for SqliteStore {
             .write(move |connection| {
                 let sql = "UPDATE batch SET nonce = NULL WHERE nonce IS NOT NULL AND minted_at < ?1";
                 let sealed =
-                    execute(connection, sql, [micros(minted_before)], || Row::of("batch", minted_before))?;
+                    execute(connection, sql, [micros(minted_before)], || Row::of("batch", &minted_before))?;
                 Ok::<_, StorageError>(sealed as u64)
             })
             .await
@@ -143,7 +143,7 @@ fn insert_batch(
     }
     let sql = "INSERT INTO batch_count (batch, state, vouchers) VALUES (?1, 'issued', ?2)";
     let inserted = i64::try_from(vouchers.len()).unwrap_or(i64::MAX);
-    execute(connection, sql, (number, inserted), || Row::of("batch_count", number))?;
+    execute(connection, sql, (number, inserted), || Row::of("batch_count", &number))?;
     Ok(Inserted::New)
 }
 
@@ -167,7 +167,7 @@ fn insert_batch_row(connection: &Connection, id: &str, batch: &NewBatch) -> Resu
         key,
         fingerprint,
     );
-    execute(connection, sql, parameters, || Row::of("batch", id)).map(drop)
+    execute(connection, sql, parameters, || Row::of("batch", &id)).map(drop)
 }
 
 /// Batches as `sql` finds them, with their counts.
@@ -183,7 +183,7 @@ fn summaries(
         let sql = "SELECT state, vouchers FROM batch_count WHERE batch = ?1";
         for (state, vouchers) in rows(&transaction, sql, [number], |row| Ok((row.get(0)?, row.get(1)?)))? {
             let (state, vouchers): (String, i64) = (state, vouchers);
-            let row = Row::of("batch_count", format!("{number}/{state}"));
+            let row = Row::of("batch_count", &format!("{number}/{state}"));
             *counts.get_mut(state.as_str()).ok_or_else(|| row.corrupt())? =
                 u64::try_from(vouchers).map_err(|_| row.corrupt())?;
         }
@@ -270,5 +270,5 @@ pub(super) fn update(connection: &Connection, voucher: &Voucher) -> Result<(), S
         voucher.start_behind.as_ref().map(PlanId::as_str),
         voucher.redemption.map(|redemption| redemption.to_string()),
     );
-    execute(connection, sql, parameters, || Row::of("voucher", voucher.hash)).map(drop)
+    execute(connection, sql, parameters, || Row::of("voucher", &voucher.hash)).map(drop)
 }

@@ -301,3 +301,99 @@ impl<E: std::error::Error> std::fmt::Display for Chain<'_, E> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::connection;
+
+    struct File {
+        _directory: tempfile::TempDir,
+        writer: Writer,
+    }
+
+    fn file() -> File {
+        let directory = tempfile::tempdir().unwrap();
+        let connection = connection::open_writer(&directory.path().join("test.db")).unwrap();
+        let schema = "CREATE TABLE parent (id INTEGER PRIMARY KEY);
+             CREATE TABLE child (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES parent (id), filling BLOB);";
+        connection.execute_batch(schema).unwrap();
+        File { writer: Writer::start(connection).unwrap(), _directory: directory }
+    }
+
+    async fn run(writer: &Writer, sql: &'static str) -> Result<(), StorageError> {
+        writer
+            .write(move |connection| connection.execute_batch(sql).map_err(crate::sqlite::unavailable))
+            .await
+    }
+
+    /// Runs both in one group: the thread is held up until both wait.
+    async fn together(
+        writer: &Writer,
+        one: &'static str,
+        other: &'static str,
+    ) -> (Result<(), StorageError>, Result<(), StorageError>) {
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let gate = writer.write(move |_| Ok::<_, StorageError>(held.recv().is_ok()));
+        // Polled in this order, so the release comes when both are in the queue.
+        let (_, one, other, ()) = tokio::join!(biased; gate, run(writer, one), run(writer, other), async { release.send(()).unwrap() });
+        (one, other)
+    }
+
+    async fn children(writer: &Writer) -> i64 {
+        let count = |connection: &Connection| {
+            let count = connection.query_row("SELECT count(*) FROM child", [], |row| row.get(0));
+            count.map_err(crate::sqlite::unavailable)
+        };
+        writer.write(count).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_failed_commit_is_unknown_and_stops_the_store() {
+        let file = file();
+        run(&file.writer, "INSERT INTO child VALUES (1, NULL, NULL)").await.unwrap();
+        // A reference that is only checked at the end makes the COMMIT itself fail.
+        let broken = "PRAGMA defer_foreign_keys = ON; INSERT INTO child VALUES (2, 7, NULL)";
+        let (good, bad) = together(&file.writer, "INSERT INTO child VALUES (3, NULL, NULL)", broken).await;
+        for answer in [good, bad] {
+            assert!(matches!(answer, Err(StorageError::Unknown(_))), "{answer:?}");
+        }
+        let later = run(&file.writer, "INSERT INTO child VALUES (4, NULL, NULL)").await;
+        assert!(matches!(later, Err(StorageError::Unavailable(_))), "{later:?}");
+        assert!(file.writer.failed().await.contains("FOREIGN KEY"));
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_stores_nothing_and_is_recovered_from() {
+        let file = file();
+        run(&file.writer, "PRAGMA max_page_count = 8").await.unwrap();
+        let fill =
+            "WITH RECURSIVE n (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n WHERE value < 100)
+             INSERT INTO child SELECT value, NULL, zeroblob(4000) FROM n";
+        let answer = run(&file.writer, fill).await;
+        assert!(matches!(answer, Err(StorageError::Unavailable(_))), "{answer:?}");
+        assert_eq!(children(&file.writer).await, 0);
+        run(&file.writer, "PRAGMA max_page_count = 10000").await.unwrap();
+        run(&file.writer, fill).await.unwrap();
+        assert_eq!(children(&file.writer).await, 100);
+    }
+
+    #[tokio::test]
+    async fn an_operation_that_fails_is_taken_back_alone() {
+        let file = file();
+        let twice = "INSERT INTO child VALUES (2, NULL, NULL); INSERT INTO child VALUES (2, NULL, NULL)";
+        let (bad, good) = together(&file.writer, twice, "INSERT INTO child VALUES (3, NULL, NULL)").await;
+        assert!(matches!(bad, Err(StorageError::Unavailable(_))), "{bad:?}");
+        good.unwrap();
+        assert_eq!(children(&file.writer).await, 1);
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_the_thread_is_told_as_a_failure() {
+        let file = file();
+        let panicking = file.writer.write(|_| -> Result<(), StorageError> { panic!("planted") }).await;
+        assert!(matches!(panicking, Err(StorageError::Unknown(_))), "{panicking:?}");
+        assert!(file.writer.failed().await.contains("panicked"));
+        assert!(file.writer.check().is_err());
+    }
+}

@@ -296,6 +296,20 @@ mod tests {
     }
 
     #[test]
+    fn the_manual_shows_scenarios_that_work_and_every_fault() {
+        let manual = include_str!("../../../docs/simulator.md");
+        let examples: Vec<_> =
+            manual.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        assert!(!examples.is_empty());
+        for example in examples {
+            Scenario::from_toml(example).unwrap();
+        }
+        for fault in crate::simulator::Fault::ALL {
+            assert!(manual.contains(&format!("`{}`", fault.name())), "{fault:?} is not in the manual");
+        }
+    }
+
+    #[test]
     fn the_key_is_not_shown() {
         let scenario = Scenario::from_toml("api_key = \"hush-hush\"").unwrap();
         assert!(!format!("{scenario:?}").contains("hush"));

@@ -20,11 +20,11 @@ enum Bought {
     Unclear,
 }
 
-fn bought(result: Result<Order, BuyError>) -> Bought {
+fn bought(result: &Result<Order, BuyError>) -> Bought {
     match result {
         Ok(_) => Bought::Order,
         Err(BuyError::OutOfStock) => Bought::OutOfStock,
-        Err(BuyError::Stopped(stop)) => Bought::Stopped(stop),
+        Err(BuyError::Stopped(stop)) => Bought::Stopped(*stop),
         Err(BuyError::Throttled { retry_after }) => Bought::Throttled(retry_after.map(|wait| wait.as_secs())),
         Err(BuyError::NotSent(_)) => Bought::NotSent,
         Err(BuyError::Unclear(_)) => Bought::Unclear,
@@ -54,12 +54,23 @@ async fn a_purchase_struck_by_a_fault_is_told_as_it_is() {
     ];
     for (arming, expected, sold) in rows {
         let desk = Desk::open(Scenario { fault: vec![arming.clone()], ..Scenario::default() }).await;
-        assert_eq!(bought(desk.buy(telegram()).await), expected, "{arming:?}");
+        assert_eq!(bought(&desk.buy(telegram()).await), expected, "{arming:?}");
         assert_eq!(desk.sold(), sold, "{arming:?}");
         assert_eq!(desk.simulator.armed()[0].struck, 1, "{arming:?}");
         assert_eq!(desk.simulator.books().calls[&Route::Buy], 1, "sent more than once: {arming:?}");
-        assert_eq!(bought(desk.buy(telegram()).await), Bought::Order, "after {arming:?}");
+        assert_eq!(bought(&desk.buy(telegram()).await), Bought::Order, "after {arming:?}");
     }
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_a_dropped_connection() {
+    let desk = Desk::open(Scenario::default()).await;
+    for fault in [Fault::BuyRefusedBefore, Fault::BuyAnswerLost] {
+        desk.simulator.arm(Arming::next(fault)).unwrap();
+        let failure = unclear(desk.buy(telegram()).await);
+        assert!(matches!(failure, Failure::Broken(_)), "{fault:?}: {failure:?}");
+    }
+    assert_eq!(desk.sold(), 1);
 }
 
 #[tokio::test]
@@ -168,6 +179,6 @@ async fn a_stale_list_lacks_the_newest_orders() {
         page.orders.into_iter().map(|row| row.order.id).collect::<Vec<_>>()
     };
     desk.simulator.arm(Arming::next(Fault::StaleOrderList)).unwrap();
-    assert_eq!(listed().await, [old.clone()]);
+    assert_eq!(listed().await, std::slice::from_ref(&old));
     assert_eq!(listed().await, [new, old]);
 }

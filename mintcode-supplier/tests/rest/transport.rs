@@ -238,7 +238,7 @@ fn chain(error: &dyn Error) -> String {
     let mut text = format!("{error:?} {error}");
     let mut cause = error.source();
     while let Some(error) = cause {
-        text += &format!(" <- {error} {error:?}");
+        text.extend([" <- ".to_owned(), error.to_string(), format!("{error:?}")]);
         cause = error.source();
     }
     text

@@ -20,7 +20,7 @@ pub async fn an_adopted_redemption_has_a_new_owner_and_epoch(store: &Subject) {
     let first = queued(store).await;
     let ordering = ordering(store, &first).await;
     let expected = Redemption { owner: Some(worker(2)), epoch: 2, ..ordering };
-    assert_eq!(store.adopt(worker(2), 10).await.unwrap(), [expected.clone()]);
+    assert_eq!(store.adopt(worker(2), 10).await.unwrap(), std::slice::from_ref(&expected));
     assert_eq!(reload(store, first.id).await, expected);
     let history = store.history(first.id, 0, 9).await.unwrap();
     assert_eq!(history.len(), 2, "a change of owner is no event");

@@ -83,8 +83,10 @@ impl State {
     ) -> Result<Inserted, StorageError> {
         if let Some((key, fingerprint)) = &batch.idempotency {
             let same_key = |(stored, _): &&(String, String)| stored == key;
-            let earlier =
-                self.batches.iter().find(|earlier| earlier.idempotency.as_ref().filter(same_key).is_some());
+            let earlier = self
+                .batches
+                .iter()
+                .find(|earlier| earlier.idempotency.as_ref().as_ref().is_some_and(same_key));
             if let Some(earlier) = earlier {
                 let is_same = earlier.idempotency.as_ref().is_some_and(|(_, stored)| stored == fingerprint);
                 let replay = || Inserted::Replay(Box::new(earlier.clone()));

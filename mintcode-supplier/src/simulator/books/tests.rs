@@ -157,6 +157,14 @@ fn a_used_up_rating_refuses_purchases_for_a_day() {
 }
 
 #[test]
+fn the_books_never_run_backwards() {
+    let mut books = books(Scenario::default());
+    let first = bought(&mut books);
+    books.check(first, after(100)).unwrap();
+    assert_eq!(books.buy(&TELEGRAM, after(10)).unwrap().created_at, after(100));
+}
+
+#[test]
 fn ids_go_on_where_a_simulator_before_may_have_stopped() {
     let mut before = books(Scenario::default());
     let last = (0..50).map(|_| bought(&mut before)).max().unwrap();

@@ -1,0 +1,85 @@
+//! Storage and engine, put together from what is configured.
+
+use std::sync::Arc;
+
+use mintcode_core::engine::{Engine, EngineBuilder, Issuer};
+use mintcode_core::ids::SupplierName;
+use mintcode_core::ports::Clock;
+use mintcode_store::{OpenError, SqliteStore};
+use mintcode_supplier::rest::RestSupplier;
+use secrecy::SecretString;
+use url::Url;
+
+use crate::config::{Sources, SupplierSettings};
+use crate::exit::{Failure, chain};
+use crate::system::{SystemClock, SystemEntropy};
+
+/// Opens the configured database, which has to be there: a command that looks or mints makes none by a slip of the
+/// working directory.
+pub(crate) fn open_existing(sources: &Sources) -> Result<Arc<SqliteStore>, Failure> {
+    let database = sources.database()?;
+    if !database.path.exists() {
+        let path = database.path.display();
+        return Err(Failure::work(format!(
+            "there is no database {path}; name it with --database-url or MINTCODE_DATABASE_URL,\n\
+             or make it with `mintcode sku apply FILE.toml`"
+        )));
+    }
+    open(sources)
+}
+
+/// Opens the configured database beside whoever uses it, or makes it.
+pub(crate) fn open(sources: &Sources) -> Result<Arc<SqliteStore>, Failure> {
+    opened(SqliteStore::open(sources.database()?.path))
+}
+
+/// What became of opening a database, in words.
+pub(crate) fn opened(store: Result<SqliteStore, OpenError>) -> Result<Arc<SqliteStore>, Failure> {
+    store.map(Arc::new).map_err(|error| Failure::work(chain(&error)))
+}
+
+/// What mints into `store`.
+pub(crate) fn issuer(sources: &Sources, store: &Arc<SqliteStore>) -> Result<Issuer, Failure> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    // Nothing is bought without starting the engine, and this one is never started.
+    let nobody = SupplierSettings {
+        name: SupplierName::default(),
+        url: Url::parse("http://localhost/").expect("the URL is written correctly"),
+        api_key: "none".into(),
+        currency: mintcode_core::money::Currency::USD,
+        is_exclusive: false,
+        requests_per_second: 1,
+    };
+    let engine = builder(sources, store, &clock)?;
+    let engine = add_supplier(engine, nobody, &clock, std::time::Duration::from_secs(1))?;
+    let engine = engine.build().map_err(|error| Failure::usage(error.to_string()))?;
+    Ok(engine.issuer())
+}
+
+/// An engine over `store` that has no supplier yet.
+pub(crate) fn builder(
+    sources: &Sources,
+    store: &Arc<SqliteStore>,
+    clock: &Arc<dyn Clock>,
+) -> Result<EngineBuilder, Failure> {
+    let (store, clock) = (Arc::clone(store), Arc::clone(clock));
+    let engine = Engine::builder(store, clock, Arc::new(SystemEntropy), sources.voucher_keys()?);
+    Ok(engine.shape(sources.shape(None)?))
+}
+
+/// Adds a supplier whose answers may take as long as `timeout`.
+pub(crate) fn add_supplier(
+    engine: EngineBuilder,
+    settings: SupplierSettings,
+    clock: &Arc<dyn Clock>,
+    timeout: std::time::Duration,
+) -> Result<EngineBuilder, Failure> {
+    let SupplierSettings { name, url, api_key, currency, is_exclusive, requests_per_second } = settings;
+    let supplier = rest(url, api_key, clock).currency(currency).timeout(timeout).build();
+    let supplier = supplier.map_err(|error| Failure::usage(format!("supplier {name}: {}", chain(&error))))?;
+    Ok(engine.supplier(name, Arc::new(supplier), is_exclusive, requests_per_second))
+}
+
+fn rest(url: Url, api_key: SecretString, clock: &Arc<dyn Clock>) -> mintcode_supplier::rest::RestSupplierBuilder {
+    RestSupplier::builder(url, api_key, Arc::clone(clock))
+}
