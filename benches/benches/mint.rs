@@ -78,6 +78,8 @@ fn main() {
         println!("| P1, medians of {} turns | ns per code | ratio | goal |", turns.len());
         println!("| --- | --- | --- | --- |");
         println!("| {COMPRESSIONS} SHA-256 compressions | {floor:.0} | 1.00 | |");
-        println!("| {CODES} codes: tag, storage hash, sort, duplicate check | {codes:.0} | {ratio:.2} | ≤ 1.5 |");
+        println!(
+            "| {CODES} codes: tag, storage hash, sort, duplicate check | {codes:.0} | {ratio:.2} | ≤ 1.5 |"
+        );
     }
 }

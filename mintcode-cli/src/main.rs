@@ -10,7 +10,9 @@ mod codes;
 mod commands;
 mod config;
 mod exit;
+mod logging;
 mod output;
+mod server;
 mod system;
 mod toml_place;
 

@@ -233,6 +233,24 @@ fn a_batch_replays_exactly_whatever_came_after_it() {
     }
 }
 
+/// Sold vouchers outlive the release that minted them: these values may never change.
+#[test]
+fn codes_hashes_and_fingerprints_stay_what_earlier_releases_made() {
+    let keys = keys("a");
+    let made = |shape| {
+        let code = batch(11, shape, 3).remove(1);
+        format!("{} {} {}", code.reveal(), keys.lookup_hash(&code), keys.current_id())
+    };
+    assert_eq!(
+        made(Shape::default()),
+        "FRVZSP7A93267JXP67S78WB0JB6YV559 557806c377d465e703fe7905313da6ec eed0a5b4"
+    );
+    assert_eq!(
+        made(Shape::new(64, 12, 30).unwrap()),
+        "FRVZSP7AXP67S78WB0JB6YV55ZWB9T366FRMDE92Q7A1PA2XQXR5F0XG20JKP8BD 3b2af2f50dcc2c3f26b89fca216df9e5 eed0a5b4"
+    );
+}
+
 #[test]
 fn every_symbol_of_a_long_code_depends_on_the_nonce() {
     let shape = Shape::new(64, 4, 59).unwrap();

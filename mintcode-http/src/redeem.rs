@@ -7,7 +7,7 @@ use axum::routing::{get, post};
 use axum::{Form, Json, Router};
 use mintcode_core::engine::{Proof, Redeemed};
 use mintcode_core::ids::RedemptionId;
-use mintcode_core::redemption::{Phase, Redemption, Wish};
+use mintcode_core::redemption::{Phase, Redemption};
 use serde::Deserialize;
 
 use crate::app::Shared;
@@ -177,36 +177,31 @@ async fn retry(
 
 /// `POST /redeem/{id}/replace`: another number.
 async fn replace(
-    state: State<Shared>,
-    reader: Reader,
-    id: Path<String>,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    wish(state, reader, id, headers, Wish::Replace).await
-}
-
-/// `POST /redeem/{id}/cancel`: the customer gives up, the voucher stays good.
-async fn cancel(
-    state: State<Shared>,
-    reader: Reader,
-    id: Path<String>,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    wish(state, reader, id, headers, Wish::Cancel).await
-}
-
-async fn wish(
     State(shared): State<Shared>,
     reader: Reader,
     Path(id): Path<String>,
     headers: HeaderMap,
-    wish: Wish,
 ) -> Result<Response, ApiError> {
-    let redemption = shared.redeemer.wish(parse(&id)?, wish).await?;
-    if is_from_page(&headers) {
-        return Ok(to_page(redemption.id, reader));
+    let redemption = shared.redeemer.replace(parse(&id)?).await?;
+    Ok(wished(&shared, &redemption, reader, &headers))
+}
+
+/// `POST /redeem/{id}/cancel`: the customer gives up, the voucher stays good.
+async fn cancel(
+    State(shared): State<Shared>,
+    reader: Reader,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let redemption = shared.redeemer.cancel(parse(&id)?).await?;
+    Ok(wished(&shared, &redemption, reader, &headers))
+}
+
+fn wished(shared: &Shared, redemption: &Redemption, reader: Reader, headers: &HeaderMap) -> Response {
+    if is_from_page(headers) {
+        return to_page(redemption.id, reader);
     }
-    Ok((StatusCode::ACCEPTED, shown(&shared, &redemption, reader.lang)).into_response())
+    (StatusCode::ACCEPTED, shown(shared, redemption, reader.lang)).into_response()
 }
 
 /// Whether a button of the progress page sent the request, rather than a script.

@@ -1,5 +1,7 @@
 //! What only SQLite can get wrong: files, schemas, locks, groups and rows that nobody of us wrote.
 
+#![allow(clippy::unwrap_used, reason = "a test panics where something does not work")]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

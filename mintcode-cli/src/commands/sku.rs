@@ -10,7 +10,7 @@ use mintcode_core::ports::{Catalogue, Put, SkuError, Vouchers};
 use mintcode_core::sku::Sku;
 use mintcode_store::SqliteStore;
 
-use self::file::SkuFile;
+pub(super) use self::file::SkuFile;
 use crate::args::{Cli, DatabaseArgs};
 use crate::exit::{Failure, chain};
 use crate::{backend, output};
@@ -26,6 +26,22 @@ pub(crate) enum Action {
 }
 
 #[derive(Args)]
+#[command(after_help = r#"Example of a file (every field of the policy is optional):
+  [[sku]]
+  id = "tg_ca_001"
+  name = { en = "Telegram · Canada", zh = "Telegram · 加拿大" }
+  label = "TGCA"                # fixed once a batch exists, like product
+  product = "telegram"
+  price = "0.80"
+  [sku.policy]
+  max_redemptions = 3
+  max_duration = "5m"
+  [[sku.plan]]
+  id = "A"
+  country = "canada"
+  operator = "virtual4"         # never "any"
+  expected_cost = "0.12"
+  max_cost = "0.20""#)]
 pub(crate) struct ApplyArguments {
     /// The SKU file.
     #[arg(value_name = "FILE.toml")]

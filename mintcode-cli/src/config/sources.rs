@@ -26,7 +26,7 @@ pub(crate) type Flag<'a> = (&'static str, &'static str, Option<&'a str>);
 pub(crate) struct Sources {
     values: BTreeMap<String, Given>,
     /// Defaults that a mode of running has instead of the usual ones.
-    defaults: BTreeMap<&'static str, &'static str>,
+    defaults: BTreeMap<&'static str, String>,
 }
 
 impl Sources {
@@ -154,8 +154,8 @@ impl Sources {
     }
 
     /// Lets `value` hold where `key` is not set.
-    pub(crate) fn default(&mut self, key: &'static str, value: &'static str) {
-        self.defaults.insert(key, value);
+    pub(crate) fn default(&mut self, key: &'static str, value: impl Into<String>) {
+        self.defaults.insert(key, value.into());
     }
 
     /// The names of the suppliers beside the default one.
@@ -186,7 +186,7 @@ impl Sources {
     /// The value of `name`, or its default; `None` where it has neither.
     pub(super) fn optional<T: Setting>(&self, name: &str) -> Result<Option<T>, Failure> {
         let key = keys::find(name).expect("only known keys are asked for");
-        let default = self.defaults.get(name).copied().or(key.default);
+        let default = self.defaults.get(name).map(String::as_str).or(key.default);
         let given = match (self.values.get(name), default) {
             (Some(given), _) => given.clone(),
             (None, Some(default)) => Given::text(default, Origin::Default),

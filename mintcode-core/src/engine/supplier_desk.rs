@@ -102,14 +102,16 @@ impl SupplierDesk {
             intent.newest_known.as_ref().is_some_and(|newest| listed.order.id <= *newest)
                 || listed.order.created_at < intent.intended_at - skew
         };
-        for page in 0..MOST_PAGES {
+        for _ in 0..MOST_PAGES {
             self.pacer.turn().await;
-            let page = self.supplier.recent_orders(page).await.map_err(|error| self.failure(&error))?;
-            for listed in &page.orders {
+            // Rows are counted rather than pages: how many the supplier tells at once is its own affair.
+            let skip = u64::try_from(orders.len()).unwrap_or(u64::MAX);
+            let page = self.supplier.recent_orders(skip).await.map_err(|error| self.failure(&error))?;
+            for listed in &page {
                 self.know(&listed.order.id);
             }
-            let is_whole = page.is_last || page.orders.iter().any(is_witness);
-            orders.extend(page.orders);
+            let is_whole = page.is_empty() || page.iter().any(is_witness);
+            orders.extend(page);
             if is_whole {
                 return Ok((orders, true));
             }

@@ -154,15 +154,6 @@ pub enum CallError {
 /// The cause behind an error.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// One page of the supplier's newest orders.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OrderPage {
-    /// Newest first.
-    pub orders: Vec<ListedOrder>,
-    /// Whether the list ends with this page.
-    pub is_last: bool,
-}
-
 /// Sells numbers.
 ///
 /// Implementations send what they are told once and report what came back. They never repeat a purchase, never
@@ -193,6 +184,7 @@ pub trait Supplier: Send + Sync {
     /// Gives back an order whose number is already used. Where [`Capabilities::bans`] is false, the same as `cancel`.
     async fn ban(&self, order: &OrderId) -> Result<Sight, CallError>;
 
-    /// Page `page` (from 0) of the orders of the account, newest first. Changes nothing.
-    async fn recent_orders(&self, page: u32) -> Result<OrderPage, CallError>;
+    /// The next orders of the account behind the newest `skip` ones, newest first, as many as the supplier likes to
+    /// tell at once. Only an empty answer means that there are no more. Changes nothing.
+    async fn recent_orders(&self, skip: u64) -> Result<Vec<ListedOrder>, CallError>;
 }

@@ -10,9 +10,9 @@ use chrono::{DateTime, Utc};
 
 use crate::money::{Amount, Currency};
 use crate::order::{ListedOrder, Message, Order, OrderId, OrderStatus, Phone, Sight};
-use crate::ports::{BuyError, BuyPermit, CallError, Capabilities, Clock, OrderPage, Profile, Stop, Supplier, Wanted};
+use crate::ports::{BuyError, BuyPermit, CallError, Capabilities, Clock, Profile, Stop, Supplier, Wanted};
 
-/// Orders on one page of the list.
+/// Orders told at once.
 const PAGE: usize = 100;
 
 /// Shared by all fakes of a process, so that not even two of them use the same id.
@@ -236,18 +236,17 @@ impl Supplier for FakeSupplier {
         self.settle(order, OrderStatus::Banned)
     }
 
-    async fn recent_orders(&self, page: u32) -> Result<OrderPage, CallError> {
+    async fn recent_orders(&self, skip: u64) -> Result<Vec<ListedOrder>, CallError> {
         let now = self.clock.now();
+        let skip = usize::try_from(skip).unwrap_or(usize::MAX);
         let books = self.books();
-        let skipped = PAGE * usize::try_from(page).unwrap_or(usize::MAX / PAGE);
-        let rest: Vec<_> = books.orders.iter().rev().skip(skipped).collect();
-        let orders = rest.iter().take(PAGE).map(|sold| ListedOrder {
+        let page = books.orders.iter().rev().skip(skip).take(PAGE).map(|sold| ListedOrder {
             order: sold.order.clone(),
             product: sold.product.clone(),
             country: sold.plan.0.clone(),
             operator: sold.plan.1.clone(),
             sight: sold.sight(now),
         });
-        Ok(OrderPage { orders: orders.collect(), is_last: rest.len() <= PAGE })
+        Ok(page.collect())
     }
 }

@@ -8,10 +8,10 @@ use chrono::{DateTime, Utc};
 
 use crate::ids::{BatchId, PlanId, RedemptionId, SkuId, SupplierName, WorkerId};
 use crate::money::Currency;
-use crate::order::{Order, OrderId, Sight};
+use crate::order::{ListedOrder, Order, OrderId, Sight};
 use crate::ports::{
     BatchSummary, Begin, Begun, BuyError, BuyPermit, CallError, Capabilities, Catalogue, Claims, Commit, Inbox,
-    InboxItem, Inserted, NewBatch, OrderPage, PlanChange, Profile, Put, SkuError, Storage, StorageError, Supplier,
+    InboxItem, Inserted, NewBatch, PlanChange, Profile, Put, SkuError, Storage, StorageError, Supplier,
     VoucherTrail, Vouchers, Wanted,
 };
 use crate::redemption::{Redemption, Snapshot};
@@ -274,7 +274,7 @@ impl<P: Supplier> Supplier for Faulty<P> {
         self.call(self.port.ban(order)).await
     }
 
-    async fn recent_orders(&self, page: u32) -> Result<OrderPage, CallError> {
-        self.call(self.port.recent_orders(page)).await
+    async fn recent_orders(&self, skip: u64) -> Result<Vec<ListedOrder>, CallError> {
+        self.call(self.port.recent_orders(skip)).await
     }
 }

@@ -58,16 +58,14 @@ pub(super) fn show(value: u8) -> char {
     char::from(SYMBOLS[usize::from(value & 31)])
 }
 
-/// Cuts `bytes` into symbols of five bits, first bit first, until `symbols` is full.
-///
-/// Bits past the end of `bytes` read as zero; callers give enough.
-pub(super) fn cut(bytes: &[u8], symbols: &mut [u8]) {
-    for (bytes, symbols) in bytes.chunks(5).zip(symbols.chunks_mut(8)) {
-        let mut word = [0; 8];
-        word[3..][..bytes.len()].copy_from_slice(bytes);
-        let spread = spread(u64::from_be_bytes(word)).to_be_bytes();
-        symbols.copy_from_slice(&spread[..symbols.len()]);
+/// Cuts bytes into symbols of five bits, first bit first: each five bytes into eight symbols.
+pub(super) fn cut<const BYTES: usize, const SYMBOLS: usize>(bytes: &[u8; BYTES]) -> [u8; SYMBOLS] {
+    const { assert!(BYTES.is_multiple_of(5) && SYMBOLS == BYTES / 5 * 8) };
+    let mut symbols = [0; SYMBOLS];
+    for (&[a, b, c, d, e], symbols) in bytes.as_chunks().0.iter().zip(symbols.as_chunks_mut().0) {
+        *symbols = spread(u64::from_be_bytes([0, 0, 0, a, b, c, d, e])).to_be_bytes();
     }
+    symbols
 }
 
 /// Gives each group of five of the lowest 40 bits a byte of its own, halving the groups three times.
@@ -126,7 +124,7 @@ pub(super) fn check_sum(symbols: &[u8; MAX_LENGTH]) -> u8 {
 pub(super) fn check_symbol(sum: u8, position: usize) -> u8 {
     // Dividing by the position's weight is multiplying by the power that completes it to α³¹ = 1.
     let inverse = 31 - position % 31;
-    (0..5).fold(0, |product, bit| product ^ (sum >> bit & 1) * POWERS[inverse + bit])
+    (0..5).fold(0, |product, bit| product ^ ((sum >> bit & 1) * POWERS[inverse + bit]))
 }
 
 #[cfg(test)]
@@ -163,8 +161,7 @@ mod tests {
 
     #[test]
     fn cutting_keeps_every_bit_in_order() {
-        let mut symbols = [0; 8];
-        cut(&[0b0000_1000, 0b1000_0110, 0b0100_0010, 0b1001_1000, 0b1110_1000], &mut symbols);
+        let symbols = cut(&[0b0000_1000, 0b1000_0110, 0b0100_0010, 0b1001_1000, 0b1110_1000]);
         assert_eq!(symbols, [1, 2, 3, 4, 5, 6, 7, 8]);
     }
 

@@ -142,27 +142,34 @@ impl Codes {
         while taken > 0 && taken < left.len() && self.tie(left[taken - 1], left[taken]) {
             taken += 1;
         }
+        let heads = &left[..taken];
         // Step by step over all of them: reading wide what was just written in pieces makes the processor wait.
-        let random: Vec<_> = left[..taken].iter().map(|head| self.random(*head)).collect();
-        let tags: Vec<_> = random.iter().map(|random| Tag::of(random, self.shape, &self.tag)).collect();
         let mut codes: Vec<_> =
-            random.into_iter().map(|random| VoucherCode::begin(self.shape, random)).collect();
+            heads.iter().map(|head| VoucherCode::begin(self.shape, self.random(*head))).collect();
+        let tags: Vec<_> = codes.iter().map(|code| Tag::of(code.padded(), self.shape, &self.tag)).collect();
         for (code, tag) in codes.iter_mut().zip(&tags) {
             code.put_tag(tag.symbols());
         }
         codes.iter_mut().for_each(VoucherCode::put_check);
-        codes.sort_unstable();
+        if heads.windows(2).any(|pair| self.tie(pair[0], pair[1])) {
+            codes.sort_unstable();
+        }
         self.heads.by_ref().take(taken).for_each(drop);
         codes
     }
 
     /// The random symbols that begin with `head`, and zeros behind them.
     fn random(&self, head: u128) -> [u8; MAX_LENGTH] {
+        let mut bytes = [0; 20];
+        bytes[..16].copy_from_slice(&head.to_be_bytes());
+        let first: [u8; 32] = alphabet::cut(&bytes);
         let mut symbols = [0; MAX_LENGTH];
-        let bytes = head.to_be_bytes();
-        alphabet::cut(&bytes, &mut symbols[..HEAD]);
-        if self.shape.random_symbols() > HEAD {
-            alphabet::cut(&self.tail.of(&bytes), &mut symbols[HEAD..self.shape.random_symbols()]);
+        symbols[..32].copy_from_slice(&first);
+        let random = self.shape.random_symbols();
+        if random > HEAD {
+            let tail: [u8; 30] = prf::first(self.tail.of(&bytes));
+            let tail: [u8; 48] = alphabet::cut(&tail);
+            symbols[HEAD..random].copy_from_slice(&tail[..random - HEAD]);
         }
         symbols
     }

@@ -13,7 +13,7 @@ use super::code::VoucherCode;
 use super::hex::{self, BadHex};
 use super::label::Label;
 use super::prf::{self, Keyed, Prf};
-use super::shape::{MAX_LENGTH, MAX_TAG, Shape};
+use super::shape::{MAX_LENGTH, Shape};
 
 /// The fewest bytes of a secret.
 const MIN_SECRET: usize = 32;
@@ -244,11 +244,10 @@ impl LabelKeys {
 
     /// Mints one code, under the current secret, from bytes that `random` fills unpredictably.
     pub fn mint(&self, shape: Shape, mut random: impl FnMut(&mut [u8])) -> VoucherCode {
-        // Five bits of 40 bytes fill the longest code.
-        let mut bytes = [0; MAX_LENGTH / 8 * 5];
+        let mut bytes = [0; 40];
         random(&mut bytes);
-        let mut symbols = [0; MAX_LENGTH];
-        alphabet::cut(&bytes, &mut symbols[..shape.random_symbols()]);
+        let mut symbols: [u8; MAX_LENGTH] = alphabet::cut(&bytes);
+        symbols[shape.random_symbols()..].fill(0);
         let tag = Tag::of(&symbols, shape, &self.current.1);
         let mut code = VoucherCode::begin(shape, symbols);
         code.put_tag(tag.symbols());
@@ -265,16 +264,16 @@ impl fmt::Debug for LabelKeys {
 
 /// The keyed symbols that prove who minted a code.
 pub(super) struct Tag {
-    symbols: [u8; MAX_TAG],
+    /// More than the longest tag has.
+    symbols: [u8; 16],
     length: usize,
 }
 
 impl Tag {
     /// The tag of the random symbols that `random` begins with; it is zero behind them.
     pub(super) fn of(random: &[u8; MAX_LENGTH], shape: Shape, prf: &Prf) -> Self {
-        let mut symbols = [0; MAX_TAG];
-        alphabet::cut(&prf.of_short(random, shape.random_symbols()), &mut symbols);
-        Self { symbols, length: shape.label_length() }
+        let bytes: [u8; 10] = prf::first(prf.of_short(random, shape.random_symbols()));
+        Self { symbols: alphabet::cut(&bytes), length: shape.label_length() }
     }
 
     pub(super) fn symbols(&self) -> &[u8] {

@@ -11,9 +11,6 @@ const MIN_RANDOM: u8 = 16;
 /// The lengths a tag may have, in symbols: below 20 bits it stops few guesses, above 60 it adds nothing.
 const LABEL_LENGTHS: std::ops::RangeInclusive<u8> = 4..=12;
 
-/// Room for the longest tag.
-pub(super) const MAX_TAG: usize = 12;
-
 /// The layout of a voucher code: random symbols with a keyed tag among them, and a check symbol at the end.
 ///
 /// The default is 32 symbols: 25 random ones (125 bits) with a tag of six behind the eighth, and the check symbol.

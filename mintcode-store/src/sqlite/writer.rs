@@ -367,14 +367,14 @@ mod tests {
     async fn a_full_disk_stores_nothing_and_is_recovered_from() {
         let file = file();
         run(&file.writer, "PRAGMA max_page_count = 8").await.unwrap();
-        let fill =
+        let hundred =
             "WITH RECURSIVE n (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n WHERE value < 100)
              INSERT INTO child SELECT value, NULL, zeroblob(4000) FROM n";
-        let answer = run(&file.writer, fill).await;
+        let answer = run(&file.writer, hundred).await;
         assert!(matches!(answer, Err(StorageError::Unavailable(_))), "{answer:?}");
         assert_eq!(children(&file.writer).await, 0);
         run(&file.writer, "PRAGMA max_page_count = 10000").await.unwrap();
-        run(&file.writer, fill).await.unwrap();
+        run(&file.writer, hundred).await.unwrap();
         assert_eq!(children(&file.writer).await, 100);
     }
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use mintcode_core::money::Currency;
-use mintcode_core::order::{Order, OrderId, Sight};
+use mintcode_core::order::{ListedOrder, Order, OrderId, Sight};
 use mintcode_core::ports::Clock;
 use mintcode_core::ports::supplier::{
-    BuyError, BuyPermit, CallError, Capabilities, OrderPage, Profile, Stop, Supplier, Wanted,
+    BuyError, BuyPermit, CallError, Capabilities, Profile, Stop, Supplier, Wanted,
 };
 use url::Url;
 
@@ -108,20 +108,17 @@ impl Supplier for RestSupplier {
         self.order_call(Call::Settle, "ban", order).await
     }
 
-    async fn recent_orders(&self, page: u32) -> Result<OrderPage, CallError> {
+    async fn recent_orders(&self, skip: u64) -> Result<Vec<ListedOrder>, CallError> {
         let mut url = self.url(&["user", "orders"]);
         url.query_pairs_mut()
             .append_pair("category", "activation")
             .append_pair("limit", &PAGE.to_string())
-            .append_pair("offset", &(u64::from(page) * PAGE as u64).to_string())
+            .append_pair("offset", &skip.to_string())
             .append_pair("order", "id")
             .append_pair("reverse", "true");
         let read = |body: &str| {
             // A row that cannot be read spoils the page: left out, it would look like an order that does not exist.
-            let orders =
-                wire::orders(body)?.iter().map(wire::WireOrder::listed).collect::<Result<Vec<_>, _>>()?;
-            // The list's own total is not to be relied on.
-            Ok(OrderPage { is_last: orders.len() < PAGE, orders })
+            wire::orders(body)?.iter().map(wire::WireOrder::listed).collect()
         };
         self.call(Call::Look, url, read).await
     }

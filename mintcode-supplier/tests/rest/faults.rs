@@ -176,7 +176,7 @@ async fn a_stale_list_lacks_the_newest_orders() {
     let new = desk.bought().await;
     let listed = async || {
         let page = desk.supplier.recent_orders(0).await.unwrap();
-        page.orders.into_iter().map(|row| row.order.id).collect::<Vec<_>>()
+        page.into_iter().map(|row| row.order.id).collect::<Vec<_>>()
     };
     desk.simulator.arm(Arming::next(Fault::StaleOrderList)).unwrap();
     assert_eq!(listed().await, std::slice::from_ref(&old));

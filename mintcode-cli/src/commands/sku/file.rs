@@ -12,8 +12,8 @@ use crate::exit::{Failure, chain};
 use crate::toml_place::{Step, key_on, line_at, line_of};
 
 /// A SKU file whose SKUs are each in order.
-pub(super) struct SkuFile {
-    pub(super) skus: Vec<Sku>,
+pub(in crate::commands) struct SkuFile {
+    pub(in crate::commands) skus: Vec<Sku>,
     path: PathBuf,
     text: String,
 }
@@ -31,11 +31,11 @@ impl SkuFile {
         Self::parse(path, text)
     }
 
-    fn parse(path: &Path, text: String) -> Result<Self, Failure> {
+    pub(in crate::commands) fn parse(path: &Path, text: String) -> Result<Self, Failure> {
         let tables: Tables = toml::from_str(&text).map_err(|error| unreadable(path, &text, &error))?;
         let mut file = Self { skus: Vec::new(), path: path.to_owned(), text };
         if tables.sku.is_empty() {
-            return Err(Failure::work(format!("{} has no [[sku]]; see the example in the manual", path.display())));
+            return Err(Failure::work(format!("{} has no [[sku]]; `mintcode sku apply --help` shows one", path.display())));
         }
         for (index, spec) in tables.sku.into_iter().enumerate() {
             let sku = Sku::try_from(spec).map_err(|errors| file.malformed(index, &errors))?;

@@ -82,12 +82,9 @@ impl State {
         vouchers: Vec<(VoucherHash, Mask)>,
     ) -> Result<Inserted, StorageError> {
         if let Some((key, fingerprint)) = &batch.idempotency {
-            let same_key = |(stored, _): &&(String, String)| stored == key;
-            let earlier = self
-                .batches
-                .iter()
-                .find(|earlier| earlier.idempotency.as_ref().as_ref().is_some_and(same_key));
-            if let Some(earlier) = earlier {
+            let same_key =
+                |earlier: &&NewBatch| earlier.idempotency.as_ref().is_some_and(|(stored, _)| stored == key);
+            if let Some(earlier) = self.batches.iter().find(same_key) {
                 let is_same = earlier.idempotency.as_ref().is_some_and(|(_, stored)| stored == fingerprint);
                 let replay = || Inserted::Replay(Box::new(earlier.clone()));
                 return Ok(if is_same { replay() } else { Inserted::IdempotencyMismatch });

@@ -1,0 +1,208 @@
+//! `mintcode serve`: everything in one process.
+
+mod sandbox;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use mintcode_core::engine::{Engine, Issuer};
+use mintcode_core::ports::Clock;
+use mintcode_http::{App, Site};
+use mintcode_store::SqliteStore;
+use secrecy::SecretString;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use self::sandbox::Sandbox;
+use crate::args::{Cli, DatabaseArgs};
+use crate::config::{Flag, Sources, SupplierSettings};
+use crate::exit::Failure;
+use crate::server::{self, Signals};
+use crate::system::{SystemClock, SystemEntropy};
+use crate::{backend, logging, output};
+
+#[derive(Args)]
+#[command(after_help = "\
+Needs MINTCODE_ADMIN_API_KEY, MINTCODE_VOUCHER_SECRET, MINTCODE_SUPPLIER_URL and MINTCODE_SUPPLIER_API_KEY, or the
+same in mintcode.toml; with --sandbox it needs nothing. Ctrl-C ends it cleanly.
+  mintcode serve --sandbox
+  mintcode serve --listen 0.0.0.0:8080 --database-url sqlite:/var/lib/mintcode/mintcode.db")]
+pub(crate) struct Arguments {
+    /// Run the whole product with a simulated supplier, demo SKUs and ten vouchers; keeps nothing unless
+    /// --database-url is given.
+    #[arg(long)]
+    sandbox: bool,
+    /// Where to listen [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Which part to be.
+    #[arg(long, value_enum, default_value_t = Role::All)]
+    role: Role,
+    /// Print one line of JSON instead of text.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
+/// The parts that a process can be.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Role {
+    /// The API, the pages and the worker.
+    All,
+    /// The API and the pages alone; needs PostgreSQL.
+    Api,
+    /// The worker alone; needs PostgreSQL.
+    Worker,
+}
+
+pub(crate) async fn run(arguments: Arguments, config: Option<&Path>) -> Result<(), Failure> {
+    if arguments.role != Role::All {
+        return Err(Failure::usage(
+            "--role api and --role worker need PostgreSQL; a SQLite file has one server, so leave --role away",
+        ));
+    }
+    let flags: [Flag<'_>; 2] = [("listen", "--listen", arguments.listen.as_deref()), arguments.database.flag()];
+    let mut sources = Cli::sources(config, &flags)?;
+    let sandbox = arguments.sandbox.then(|| Sandbox::prepare(&mut sources));
+    sources.check()?;
+    let plan = ServePlan::read(&sources, sandbox.as_ref())?;
+    logging::start(sources.log()?);
+
+    let signals = Signals::new()?;
+    let (listener, url) = server::listen(&sources.listen()?).await?;
+    match sandbox {
+        Some(sandbox) => in_sandbox(sandbox, plan, &sources, listener, &url, signals, arguments.json).await,
+        None => {
+            let store = backend::opened(SqliteStore::open_serving(sources.database()?.path))?;
+            let server = Server::build(plan, &sources, &store)?;
+            let announce = || {
+                if arguments.json { output::json(&json!({ "url": url })) } else { output::line(&url) }
+            };
+            server.run(listener, signals, async { announce().map_err(Failure::from) }).await
+        }
+    }
+}
+
+/// What a server needs to know, read before anything is opened.
+struct ServePlan {
+    admin_key: SecretString,
+    suppliers: Vec<SupplierSettings>,
+    site: Site,
+}
+
+impl ServePlan {
+    fn read(sources: &Sources, sandbox: Option<&Sandbox>) -> Result<Self, Failure> {
+        let admin_key = sources.admin_key()?;
+        sources.voucher_keys()?;
+        sources.shape(None)?;
+        sources.timing()?;
+        let suppliers = if sandbox.is_some() { Vec::new() } else { sources.suppliers()? };
+        Ok(Self { admin_key, suppliers, site: sources.site()? })
+    }
+}
+
+async fn in_sandbox(
+    mut sandbox: Sandbox,
+    mut plan: ServePlan,
+    sources: &Sources,
+    listener: TcpListener,
+    url: &str,
+    signals: Signals,
+    json: bool,
+) -> Result<(), Failure> {
+    let store = sandbox.open(sources).await?;
+    plan.suppliers.push(sandbox.start_supplier().await?);
+    let admin_key = plan.admin_key.clone();
+    let server = Server::build(plan, sources, &store)?;
+    let issuer = server.issuer.clone();
+    let announce = sandbox.announce(issuer, url, &admin_key, json);
+    let result = server.run(listener, signals, announce).await;
+    sandbox.stop().await;
+    result
+}
+
+/// Everything put together, not yet running.
+struct Server {
+    store: Arc<SqliteStore>,
+    engine: Engine,
+    issuer: Issuer,
+    app: App,
+}
+
+impl Server {
+    fn build(plan: ServePlan, sources: &Sources, store: &Arc<SqliteStore>) -> Result<Self, Failure> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+        let timing = sources.timing()?;
+        let timeout: Duration = timing.buy_timeout;
+        let mut engine = backend::builder(sources, store, &clock)?.timing(timing);
+        let mut currencies = BTreeMap::new();
+        for supplier in plan.suppliers {
+            currencies.insert(supplier.name.clone(), supplier.currency);
+            engine = backend::add_supplier(engine, supplier, &clock, timeout)?;
+        }
+        let engine = engine.build().map_err(|error| Failure::usage(error.to_string()))?;
+        let app = App {
+            redeemer: engine.redeemer(),
+            issuer: engine.issuer(),
+            catalogue: Arc::<SqliteStore>::clone(store),
+            clock,
+            entropy: Arc::new(SystemEntropy),
+            admin_key: plan.admin_key,
+            site: plan.site,
+            currencies,
+        };
+        Ok(Self { store: Arc::clone(store), issuer: engine.issuer(), engine, app })
+    }
+
+    /// Serves until a signal comes or something fails, and then ends in the order in which nothing is lost: no new
+    /// requests, no new turns, nothing left unwritten. `announce` runs when everything else does.
+    async fn run(
+        self,
+        listener: TcpListener,
+        mut signals: Signals,
+        announce: impl Future<Output = Result<(), Failure>>,
+    ) -> Result<(), Failure> {
+        let Self { store, engine, issuer: _, app } = self;
+        let stop = CancellationToken::new();
+        let running = engine.start();
+        let router = mintcode_http::router(app);
+        let mut http = tokio::spawn(mintcode_http::serve(listener, router, stop.clone().cancelled_owned()));
+
+        let mut is_http_over = false;
+        let result = tokio::select! {
+            result = async {
+                announce.await?;
+                signals.next().await;
+                Ok(())
+            } => result,
+            why = store.failed() => {
+                // What waits can no longer be stored, so there is nothing to wait for.
+                return Err(Failure::work(format!("the database failed ({why}); start again once its disk is well")));
+            }
+            ended = &mut http => {
+                is_http_over = true;
+                Err(Failure::work(match ended {
+                    Ok(Ok(())) => "the HTTP server ended by itself".to_owned(),
+                    Ok(Err(error)) => format!("the HTTP server ended: {error}"),
+                    Err(error) => format!("the HTTP server ended: {error}"),
+                }))
+            }
+        };
+        tracing::info!("stopping");
+        signals.end_at_next();
+        stop.cancel();
+        if !is_http_over {
+            if let Ok(Err(error)) = http.await {
+                tracing::warn!(%error, "the HTTP server did not end well");
+            }
+        }
+        running.stop().await;
+        store.close().await.map_err(|error| Failure::because("the database cannot be closed", &error))?;
+        result
+    }
+}

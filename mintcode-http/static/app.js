@@ -1,0 +1,110 @@
+// Makes the progress page live. Everything it shows is rendered by the server: on each change the page is fetched
+// again and its middle is put in place, so the page says the same with and without this script.
+(() => {
+  "use strict";
+  const live = document.getElementById("live");
+  if (!live) return;
+  const say = document.getElementById("say");
+  const POLL_MS = 2000;
+
+  let offset = 0;
+  let fetching = false;
+  let again = false;
+  let spoken = words();
+
+  function words() {
+    return [...live.querySelectorAll("[data-say]")].map((node) => node.textContent.trim()).join(" ");
+  }
+
+  function settle() {
+    offset = Date.parse(live.dataset.now) - Date.now();
+    for (const button of live.querySelectorAll("[data-copy]")) button.hidden = false;
+    const said = words();
+    if (said !== spoken) {
+      spoken = said;
+      say.textContent = said;
+    }
+    tick();
+  }
+
+  async function refresh() {
+    if (fetching) {
+      again = true;
+      return;
+    }
+    fetching = true;
+    try {
+      const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
+      if (answer.ok) {
+        const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+        const fresh = page.getElementById("live");
+        if (fresh) {
+          const focused = document.activeElement && document.activeElement.id;
+          live.replaceChildren(...fresh.childNodes);
+          Object.assign(live.dataset, fresh.dataset);
+          settle();
+          if (focused) document.getElementById(focused)?.focus();
+        }
+      }
+    } catch {
+      // The network is away; the next change or the next look tries again.
+    }
+    fetching = false;
+    if (again) {
+      again = false;
+      refresh();
+    }
+  }
+
+  const reached = new Set();
+  function tick() {
+    for (const node of live.querySelectorAll("[data-until]")) {
+      const left = Math.max(0, Math.ceil((Date.parse(node.dataset.until) - Date.now() - offset) / 1000));
+      node.textContent = Math.floor(left / 60) + ":" + String(left % 60).padStart(2, "0");
+      if (left === 0 && !reached.has(node.dataset.until)) {
+        reached.add(node.dataset.until);
+        setTimeout(refresh, 500);
+      }
+    }
+  }
+
+  async function copy(button) {
+    const text = button.dataset.copy;
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      // Without a secure connection there is no clipboard object.
+      const field = document.createElement("textarea");
+      field.value = text;
+      document.body.append(field);
+      field.select();
+      document.execCommand("copy");
+      field.remove();
+      button.focus();
+    }
+    const label = button.textContent;
+    button.textContent = live.dataset.copied;
+    say.textContent = live.dataset.copied;
+    setTimeout(() => { button.textContent = label; }, 1500);
+  }
+
+  live.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (button) copy(button);
+  });
+
+  const isLive = () => live.dataset.live === "true";
+  const cards = live.querySelectorAll("[data-id]");
+  let stream = null;
+  if (cards.length === 1 && isLive() && "EventSource" in window) {
+    stream = new EventSource("/redeem/" + cards[0].dataset.id + "/events");
+    stream.addEventListener("redemption", refresh);
+  }
+  // Several redemptions are looked at together: browsers hold only a few streams open at once.
+  setInterval(() => {
+    if (isLive() && (!stream || stream.readyState !== EventSource.OPEN)) refresh();
+  }, POLL_MS);
+  setInterval(tick, 1000);
+  addEventListener("pageshow", (event) => { if (event.persisted) refresh(); });
+  settle();
+})();
