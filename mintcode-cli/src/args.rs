@@ -5,20 +5,27 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand};
 use mintcode_core::voucher::{Shape, VoucherKeys, VoucherSecret};
 
-use crate::commands::{batch, generate, identify, mint, plan, redeem, serve, simulator, sku, verify, voucher};
+use crate::commands::{
+    batch, generate, identify, mint, plan, redeem, serve, simulator, sku, verify, voucher,
+};
 use crate::config::{Flag, Sources};
 use crate::exit::Failure;
 
 /// Vouchers that become verification codes.
 #[derive(Parser)]
-#[command(name = "mintcode", version, arg_required_else_help = false, after_help = "\
+#[command(
+    name = "mintcode",
+    version,
+    arg_required_else_help = false,
+    after_help = "\
 Examples:
   mintcode serve --sandbox          try everything: simulated supplier, demo SKUs, ten vouchers
   mintcode sku apply skus.toml      say what is sold
   mintcode mint --sku tg_ca_001 --count 100 --out vouchers.txt
   mintcode redeem CODE              redeem from the terminal
 
-Exit codes: 0 done, 1 the work failed, 2 wrong usage or configuration.")]
+Exit codes: 0 done, 1 the work failed, 2 wrong usage or configuration."
+)]
 pub(crate) struct Cli {
     /// The configuration file; mintcode.toml in the working directory unless given.
     #[arg(long, global = true, value_name = "FILE")]
@@ -96,9 +103,11 @@ impl SecretArgs {
     /// The keys of the secret in the file, or of the configured one and those before it.
     pub(crate) fn keys(&self, sources: &Sources) -> Result<VoucherKeys, Failure> {
         let Some(path) = &self.secret_file else { return sources.voucher_keys() };
-        let unusable = |problem: String| Failure::usage(format!("--secret-file {}: {problem}", path.display()));
+        let unusable =
+            |problem: String| Failure::usage(format!("--secret-file {}: {problem}", path.display()));
         let text = std::fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
-        let line = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
+        let line =
+            text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
         let secret = VoucherSecret::new(line).map_err(|error| unusable(error.to_string()))?;
         Ok(VoucherKeys::new(&secret, &[]))
     }
@@ -134,7 +143,7 @@ impl ShapeArgs {
         if self.length.is_some() {
             return Ok(usual);
         }
-        let own = crate::codes::length(code, &usual);
+        let own = crate::codes::length(code, usual);
         Ok(own.and_then(|length| sources.shape(Some(length)).ok()).unwrap_or(usual))
     }
 }

@@ -80,6 +80,10 @@ pub(crate) fn add_supplier(
     Ok(engine.supplier(name, Arc::new(supplier), is_exclusive, requests_per_second))
 }
 
-fn rest(url: Url, api_key: SecretString, clock: &Arc<dyn Clock>) -> mintcode_supplier::rest::RestSupplierBuilder {
+fn rest(
+    url: Url,
+    api_key: SecretString,
+    clock: &Arc<dyn Clock>,
+) -> mintcode_supplier::rest::RestSupplierBuilder {
     RestSupplier::builder(url, api_key, Arc::clone(clock))
 }

@@ -23,8 +23,8 @@ pub(crate) fn read(given: &[String]) -> Result<Vec<String>, Failure> {
 }
 
 /// How many symbols `code` has, where it is made of nothing but symbols.
-pub(crate) fn length(code: &str, usual: &Shape) -> Option<u8> {
-    let length = match VoucherCode::parse(code, usual) {
+pub(crate) fn length(code: &str, usual: Shape) -> Option<u8> {
+    let length = match VoucherCode::parse(code, &usual) {
         Ok(_) | Err(CodeError::Typo) => usual.length(),
         Err(CodeError::WrongLength { found, .. }) => found,
         Err(CodeError::Empty | CodeError::BadSymbol { .. }) => return None,
@@ -35,7 +35,7 @@ pub(crate) fn length(code: &str, usual: &Shape) -> Option<u8> {
 /// Reads a code of any length, as one who knows no more than the code can: what the check symbol proves.
 pub(crate) fn read_any(code: &str) -> Result<VoucherCode, CodeError> {
     let usual = Shape::default();
-    let own = length(code, &usual).and_then(|length| {
+    let own = length(code, usual).and_then(|length| {
         let (label, pos) = (usual.label_length(), usual.label_pos());
         Shape::new(length, u8::try_from(label).ok()?, u8::try_from(pos).ok()?).ok()
     });

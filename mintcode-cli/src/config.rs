@@ -10,6 +10,6 @@ mod settings;
 mod sources;
 mod value;
 
-pub(crate) use self::settings::{Database, LogSettings, SupplierSettings};
+pub(crate) use self::settings::{LogSettings, SupplierSettings};
 pub(crate) use self::sources::{Flag, Sources};
 pub(crate) use self::value::{Address, LogFormat};

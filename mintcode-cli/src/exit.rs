@@ -41,7 +41,8 @@ impl Failure {
     /// Puts the message on standard error and gives the exit code.
     pub(crate) fn report(self) -> ExitCode {
         if let Some(message) = self.message {
-            let lines: Vec<_> = message.lines().filter(|line| !line.trim().is_empty()).take(MOST_LINES).collect();
+            let lines: Vec<_> =
+                message.lines().filter(|line| !line.trim().is_empty()).take(MOST_LINES).collect();
             eprintln!("error: {}", lines.join("\n  "));
         }
         ExitCode::from(self.code)

@@ -13,12 +13,13 @@ use crate::exit::Failure;
 pub(crate) async fn listen(address: &Address) -> Result<(TcpListener, String), Failure> {
     let Address(address) = address;
     let listener = TcpListener::bind(address.as_str()).await.map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            Failure::work(format!("{address} is in use; stop the other server, or name another address with --listen"))
-        }
+        io::ErrorKind::AddrInUse => Failure::work(format!(
+            "{address} is in use; stop the other server, or name another address with --listen"
+        )),
         _ => Failure::work(format!("cannot listen at {address}: {error}")),
     })?;
-    let mut local = listener.local_addr().map_err(|error| Failure::because("the address is not known", &error))?;
+    let mut local =
+        listener.local_addr().map_err(|error| Failure::because("the address is not known", &error))?;
     match local.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => local.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(ip) if ip.is_unspecified() => local.set_ip(Ipv6Addr::LOCALHOST.into()),

@@ -1,10 +1,12 @@
 //! The clock and the randomness of the machine: the only place of the workspace that reads them.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use mintcode_core::ports::{Clock, Entropy};
 use rand::TryRng;
+#[expect(clippy::disallowed_types, reason = "this is the randomness that everything else is given")]
 use rand::rngs::SysRng;
 use tokio::time::Instant;
 
@@ -36,6 +38,24 @@ pub(crate) struct SystemEntropy;
 
 impl Entropy for SystemEntropy {
     fn fill(&self, bytes: &mut [u8]) {
-        SysRng.try_fill_bytes(bytes).expect("an operating system without randomness could not have started this");
+        SysRng
+            .try_fill_bytes(bytes)
+            .expect("an operating system without randomness could not have started this");
     }
+}
+
+/// A fresh secret: 256 bits in hexadecimal.
+pub(crate) fn random_secret() -> String {
+    let mut bytes = [0; 32];
+    SystemEntropy.fill(&mut bytes);
+    hex(&bytes)
+}
+
+/// `bytes` in hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

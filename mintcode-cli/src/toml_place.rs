@@ -19,17 +19,19 @@ pub(crate) fn line_of(text: &str, path: &[Step<'_>]) -> usize {
     let mut at = 0;
     for step in path {
         let found = match step {
-            Step::Key(name) => table.and_then(|table| table.iter().find(|(key, _)| key.get_ref() == name)).map(
-                |(key, value)| {
+            Step::Key(name) => table
+                .and_then(|table| table.iter().find(|(key, _)| key.get_ref() == name))
+                .map(|(key, value)| {
                     // The key's own place: a value may begin lines below it.
                     at = key.span().start;
                     value.get_ref()
-                },
-            ),
-            Step::Index(index) => array.and_then(|array: &toml::de::DeArray<'_>| array.get(*index)).map(|value| {
-                at = value.span().start;
-                value.get_ref()
-            }),
+                }),
+            Step::Index(index) => {
+                array.and_then(|array: &toml::de::DeArray<'_>| array.get(*index)).map(|value| {
+                    at = value.span().start;
+                    value.get_ref()
+                })
+            }
         };
         let Some(value) = found else { break };
         table = value.as_table();

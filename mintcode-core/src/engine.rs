@@ -17,4 +17,4 @@ mod worker;
 pub use self::builder::{Engine, EngineBuilder, Running, SetupError};
 pub use self::issuer::{BatchCodes, Issuer, MOST_IN_A_BATCH, MintError, MintRequest, Minted, SEALED_AFTER};
 pub use self::notices::Notices;
-pub use self::redeemer::{Proof, Redeemed, RedeemError, Redeemer, WishError};
+pub use self::redeemer::{Proof, RedeemError, Redeemed, Redeemer, WishError};

@@ -9,5 +9,7 @@ pub mod vouchers;
 pub use catalogue::{Catalogue, PlanChange, Put, SkuError};
 pub use clock::{Clock, Entropy};
 pub use storage::{Begin, BeginBy, Begun, Claims, Commit, Inbox, InboxItem, Storage, StorageError};
+#[cfg(feature = "mock")]
+pub use supplier::MockSupplier;
 pub use supplier::{BoxError, BuyError, BuyPermit, CallError, Capabilities, Profile, Stop, Supplier, Wanted};
 pub use vouchers::{BatchSummary, Inserted, NewBatch, RedemptionTrail, VoucherTrail, Vouchers};

@@ -16,8 +16,13 @@ mod view;
 pub use self::attempt::{AttemptRow, ClosedAttempt, Held, Intent, Outcome, Surplus};
 pub use self::choice::{Choice, choose};
 pub use self::code::find_code;
-pub use self::context::{Call, CallFailure, Context, Decision, Effect, Event, Illegal, Listing, NotBought, SupplierFacts, Timing, Wish};
+pub use self::context::{
+    Call, CallFailure, Context, Decision, Effect, Event, Illegal, Listing, NotBought, SupplierFacts, Timing,
+    Wish,
+};
 pub use self::delivery::{Delivery, Settlement};
-pub use self::state::{AfterRelease, Failure, FailureKind, GiveBack, Holder, HolderKey, Phase, Redemption, Releasing, Search};
+pub use self::state::{
+    AfterRelease, Failure, FailureKind, GiveBack, Holder, HolderKey, Phase, Redemption, Releasing, Search,
+};
 pub use self::step::{step, voucher_event, wish_is_allowed};
 pub use self::view::{FailureView, Snapshot, Status};

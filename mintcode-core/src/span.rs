@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 /// The longest duration taken: ten years.
-pub const LONGEST: Duration = Duration::from_secs(3650 * 86_400);
+pub const LONGEST: Duration = Duration::from_hours(3650 * 24);
 
 const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 /// Text that is no duration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not a duration such as \"250ms\", \"90s\", \"5m\", \"12h\" or \"7d\" (at most ten years)")]
+#[error(
+    "{text:?} is not a duration such as \"250ms\", \"90s\", \"5m\", \"12h\" or \"7d\" (at most ten years)"
+)]
 pub struct BadDuration {
     text: String,
 }

@@ -19,6 +19,7 @@ pub use admission::{Admission, Refusal, Request, admit};
 pub use code::{CodeError, VoucherCode};
 pub use derive::{BatchError, BatchNonce, Codes, MAX_BATCH};
 pub use hex::BadHex;
+pub(crate) use hex::text as hex_text;
 pub use keys::{KeyId, LabelKeys, VoucherHash, VoucherKeys, VoucherSecret, WeakSecret, identify};
 pub use label::{BadLabel, Label};
 pub use mask::{BadMask, Mask};

@@ -1,5 +1,7 @@
 //! Every outside call fails once in turn, before its work and after it, over the whole path from code to code.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 use std::time::Duration;
 
 use mintcode_core::money::Amount;
@@ -91,7 +93,10 @@ async fn the_fall_to_the_next_plan_survives_a_fault_at_every_call() {
         assert_delivered(&redemption, &context);
         assert_books(&world, &context);
         let first = &redemption.closed[0];
-        assert!(matches!(first.outcome, Outcome::OutOfStock | Outcome::NotSent | Outcome::Absent), "{context}");
+        assert!(
+            matches!(first.outcome, Outcome::OutOfStock | Outcome::NotSent | Outcome::Absent),
+            "{context}"
+        );
         faults.calls()
     })
     .await;
@@ -110,7 +115,10 @@ async fn a_number_without_an_sms_is_given_back_whatever_call_fails() {
         assert!(matches!(redemption.phase, Phase::Failed(_)), "{context}: {:?}", redemption.phase);
         assert_eq!(world.supplier.charged(), 0, "{context}");
         assert_eq!(world.supplier.open(), 0, "{context}: {:?}", world.supplier.orders());
-        assert!(world.supplier.orders().iter().all(|sold| sold.status == OrderStatus::Cancelled), "{context}");
+        assert!(
+            world.supplier.orders().iter().all(|sold| sold.status == OrderStatus::Cancelled),
+            "{context}"
+        );
         faults.calls()
     })
     .await;
@@ -163,7 +171,8 @@ async fn a_crash_in_every_call_loses_and_doubles_nothing() {
             crashes += 1;
             let world = world.crash_and_restart();
             let id = world.redeem().await.unwrap().id;
-            uncertain += u32::from(matches!(world.now(id).await.phase, Phase::Ordering(_) | Phase::Uncertain(_)));
+            uncertain +=
+                u32::from(matches!(world.now(id).await.phase, Phase::Ordering(_) | Phase::Uncertain(_)));
             let redemption = world.at_rest(id).await;
             let context = format!("{when:?} in call {nth}");
             assert_delivered(&redemption, &context);

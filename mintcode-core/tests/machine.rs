@@ -1,5 +1,7 @@
 //! Random walks through the machine: whatever happens in whatever order, what must never happen does not.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -9,8 +11,8 @@ use mintcode_core::money::Amount;
 use mintcode_core::order::{ListedOrder, Message, Order, OrderId, OrderStatus, Phone, Sight};
 use mintcode_core::ports::{Capabilities, Stop};
 use mintcode_core::redemption::{
-    Call, CallFailure, Context, Effect, Event, Holder, Listing, NotBought, Phase, Redemption, SupplierFacts, Timing,
-    Wish, step, voucher_event,
+    Call, CallFailure, Context, Effect, Event, Holder, Listing, NotBought, Phase, Redemption, SupplierFacts,
+    Timing, Wish, step, voucher_event,
 };
 use mintcode_core::sku::Sku;
 use mintcode_core::testing::{SeededEntropy, sample};
@@ -198,12 +200,8 @@ impl Walk {
     }
 
     fn take(&mut self, event: Event) {
-        let context = Context {
-            plans: &self.sku.plans,
-            suppliers: &self.suppliers,
-            timing: &self.timing,
-            jitter: 500,
-        };
+        let context =
+            Context { plans: &self.sku.plans, suppliers: &self.suppliers, timing: &self.timing, jitter: 500 };
         let Ok(decision) = step(&self.redemption, event, &context, self.now) else { return };
         let before = self.redemption.clone();
         if let Some(next) = decision.next {
@@ -246,7 +244,8 @@ impl Walk {
             assert_eq!(before.status(), now.status(), "a final redemption changed its mind");
         }
         assert_eq!(matches!(now.phase, Phase::Delivered(_)), self.voucher.state == VoucherState::Fulfilled);
-        let held_by_run = matches!(self.voucher.state, VoucherState::Locked { .. } | VoucherState::Redeeming { .. });
+        let held_by_run =
+            matches!(self.voucher.state, VoucherState::Locked { .. } | VoucherState::Redeeming { .. });
         assert_eq!(held_by_run, !now.is_final(), "{:?} with {:?}", self.voucher.state, now.phase);
         let may_have_order = matches!(
             now.phase,

@@ -1,5 +1,7 @@
 //! The operator's rules, one by one, over the real engine: what the customer is told, and what the supplier's books say.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 use std::time::Duration;
 
 use chrono::Utc;
@@ -71,7 +73,10 @@ async fn a_code_is_delivered_and_then_the_order_is_finished() {
     let done = world.at_rest(begun.id).await;
     let Phase::Delivered(delivery) = &done.phase else { panic!("{:?}", done.phase) };
     assert_eq!(delivery.code().as_deref(), Some("482915"));
-    assert!(matches!(delivery.settlement, Settlement::Settled { order_end: Some(OrderStatus::Finished), .. }));
+    assert!(matches!(
+        delivery.settlement,
+        Settlement::Settled { order_end: Some(OrderStatus::Finished), .. }
+    ));
     let voucher = voucher(&world, &done).await;
     assert_eq!((voucher.state, voucher.tries, voucher.buys), (VoucherState::Fulfilled, 0, 1));
     assert_eq!(world.supplier.charged(), 1);
@@ -252,7 +257,11 @@ async fn an_sms_that_arrives_while_the_number_is_given_back_is_delivered() {
     let world = world(one_plan()).await;
     // The supplier refuses to take it back so early, and the SMS comes meanwhile.
     world.supplier.refuse_cancels_before(Duration::from_secs(120));
-    world.supplier.stock("canada", "virtual4", Line { sms_after: Some(Duration::from_secs(20)), ..Line::default() });
+    world.supplier.stock(
+        "canada",
+        "virtual4",
+        Line { sms_after: Some(Duration::from_secs(20)), ..Line::default() },
+    );
     let id = world.redeem().await.unwrap().id;
     world.until(id, |now| now.status() == Status::WaitingSms).await;
     let releasing = world.redeemer.cancel(id).await.unwrap();

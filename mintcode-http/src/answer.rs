@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::app::{Shared, Site};
 use crate::error::{ApiError, Slug};
-use crate::holder::hex;
+use crate::hex::random_hex;
 use crate::input::accepts_html;
 use crate::lang::{Lang, Reader};
 use crate::pages;
@@ -41,7 +41,7 @@ pub(crate) async fn answer(State(shared): State<Shared>, request: Request, next:
     });
     asked.log(response.status(), problem.as_ref(), begun.elapsed());
     if let Some(problem) = problem {
-        response = asked.worded(&problem, response, &shared.site);
+        response = asked.worded(&problem, &response, &shared.site);
     }
     asked.head(response.headers_mut());
     response
@@ -93,7 +93,7 @@ impl Asked {
     }
 
     /// The problem in words, under the status and headers that `response` has.
-    fn worded(&self, problem: &ApiError, response: Response, site: &Site) -> Response {
+    fn worded(&self, problem: &ApiError, response: &Response, site: &Site) -> Response {
         let lang = self.reader.lang;
         let page = if self.wants_page { pages::problem_page(problem, self.reader, &self.uri, site).ok() } else { None };
         let mut worded = page.unwrap_or_else(|| self.json(problem, response.status(), lang, site));
@@ -150,7 +150,7 @@ fn request_id(headers: &HeaderMap, shared: &Shared) -> String {
             && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
     };
     let given = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(is_sane);
-    given.map_or_else(|| format!("req_{}", hex::<16>(&*shared.entropy)), ToOwned::to_owned)
+    given.map_or_else(|| format!("req_{}", random_hex::<16>(&*shared.entropy)), ToOwned::to_owned)
 }
 
 /// An error and its causes in one line.

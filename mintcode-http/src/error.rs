@@ -173,7 +173,7 @@ impl ApiError {
     pub(crate) fn failed(failure: Option<FailureView>, now: DateTime<Utc>) -> Self {
         let retry_after = failure.and_then(|failure| failure.retry_at).and_then(|at| seconds_until(at, now));
         let retryable = failure.is_some_and(|failure| failure.retryable);
-        Self { failure, retry_after, retryable, ..Self::new(Slug::RedemptionFailed) }
+        Self { retryable, retry_after, failure, ..Self::new(Slug::RedemptionFailed) }
     }
 
     /// Why a voucher is not being redeemed, `now`.

@@ -91,7 +91,7 @@ impl Feed {
         loop {
             if let Some(snapshot) = self.pending.next() {
                 self.seen = snapshot.version;
-                return self.event(snapshot);
+                return self.event(&snapshot);
             }
             match self.read().await {
                 Ok(true) => {}
@@ -127,7 +127,7 @@ impl Feed {
         }
     }
 
-    fn event(&self, snapshot: Snapshot) -> Option<Event> {
+    fn event(&self, snapshot: &Snapshot) -> Option<Event> {
         let id = snapshot.version.to_string();
         let view =
             RedemptionView::at(&self.redemption, snapshot, self.lang, &self.shared.site, self.shared.clock.now());

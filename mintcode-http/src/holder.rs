@@ -3,6 +3,8 @@
 use axum::http::{HeaderMap, HeaderValue, header};
 use mintcode_core::ports::Entropy;
 
+use crate::hex::random_hex;
+
 const NAME: &str = "mintcode_holder";
 /// As long as browsers keep a cookie at all.
 const MAX_AGE_SECONDS: u64 = 400 * 86_400;
@@ -22,7 +24,7 @@ impl HolderCookie {
         let is_secure = headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https");
         match sent(headers) {
             Some(secret) => Self { secret: secret.to_owned(), is_new: false, is_secure },
-            None => Self { secret: hex::<{ LENGTH / 2 }>(entropy), is_new: true, is_secure },
+            None => Self { secret: random_hex::<{ LENGTH / 2 }>(entropy), is_new: true, is_secure },
         }
     }
 
@@ -49,11 +51,4 @@ fn sent(headers: &HeaderMap) -> Option<&str> {
     let mut pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
     let is_ours = |value: &str| value.len() == LENGTH && value.bytes().all(|byte| byte.is_ascii_hexdigit());
     pairs.find(|(name, value)| *name == NAME && is_ours(value)).map(|(_, value)| value)
-}
-
-/// `BYTES` unpredictable bytes in hexadecimal.
-pub(crate) fn hex<const BYTES: usize>(entropy: &dyn Entropy) -> String {
-    let mut bytes = [0; BYTES];
-    entropy.fill(&mut bytes);
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -19,6 +19,7 @@ mod asking;
 mod error;
 mod events;
 mod health;
+mod hex;
 mod holder;
 mod input;
 mod lang;

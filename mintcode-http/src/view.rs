@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use mintcode_core::ids::RedemptionId;
-use mintcode_core::order::Order;
-use mintcode_core::redemption::{FailureView, Phase, Redemption, Snapshot, Status, find_code};
+use mintcode_core::order::{Order, Phone};
+use mintcode_core::redemption::{Delivery, FailureView, Phase, Redemption, Snapshot, Status, find_code};
 use mintcode_core::voucher::Mask;
 use serde::Serialize;
 
@@ -68,19 +68,19 @@ impl FailureBody {
 impl<'a> RedemptionView<'a> {
     /// `redemption` as it is.
     pub(crate) fn now(redemption: &'a Redemption, lang: Lang, site: &Site, now: DateTime<Utc>) -> Self {
-        Self::at(redemption, redemption.snapshot(), lang, site, now)
+        Self::at(redemption, &redemption.snapshot(), lang, site, now)
     }
 
     /// `redemption` as it was at the version of `snapshot`. Number, code and text are taken from what is stored of it
     /// now, so that purging them covers every place.
     pub(crate) fn at(
         redemption: &'a Redemption,
-        snapshot: Snapshot,
+        snapshot: &Snapshot,
         lang: Lang,
         site: &Site,
         now: DateTime<Utc>,
     ) -> Self {
-        let Snapshot { version, status, attempt, failure, redemptions_left, resumes_at, updated_at } = snapshot;
+        let Snapshot { version, status, attempt, failure, redemptions_left, resumes_at, updated_at } = *snapshot;
         let delivery = match &redemption.phase {
             Phase::Delivered(delivery) if status == Status::Delivered => Some(delivery),
             _ => None,
@@ -92,9 +92,9 @@ impl<'a> RedemptionView<'a> {
             status,
             voucher: redemption.mask,
             sku: SkuView { name: lang.pick(&redemption.sku_name) },
-            phone: attempt.and_then(|number| redemption.phone(number)).map(|phone| phone.reveal()),
+            phone: attempt.and_then(|number| redemption.phone(number)).map(Phone::reveal),
             phone_expires_at: attempt.and_then(|number| order(redemption, number)).map(|order| order.expires_at),
-            code: delivery.and_then(|delivery| delivery.code()),
+            code: delivery.and_then(Delivery::code),
             text: delivery.and_then(|delivery| delivery.message()).map(|message| message.text.as_str()),
             failure: failure.map(|failure| FailureBody::new(failure, lang, site, now)),
             redemptions_left,

@@ -21,7 +21,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let entropy = Arc::new(SeededEntropy::new(42));
     let supplier = FakeSupplier::new(clock.clone());
     supplier.stock("canada", "virtual4", Line { stock: 0, ..Line::default() });
-    supplier.stock("england", "virtual66", Line { sms_after: Some(Duration::from_millis(1500)), ..Line::default() });
+    supplier.stock(
+        "england",
+        "virtual66",
+        Line { sms_after: Some(Duration::from_millis(1500)), ..Line::default() },
+    );
 
     // What is sold: two plans, the second for when the first is out of stock.
     let mut sku = sample::sku("tg");
@@ -47,7 +51,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let redeemer = engine.redeemer();
     let running = engine.start();
-    let begun = redeemer.redeem(&code.reveal(), Proof { session: Some("this customer"), idempotency: None }).await?;
+    let begun =
+        redeemer.redeem(&code.reveal(), Proof { session: Some("this customer"), idempotency: None }).await?;
     let id = begun.redemption.id;
     // Subscribed before the first read, so that no change falls between the two.
     let mut changes = redeemer.subscribe(id);
@@ -64,13 +69,20 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     running.stop().await;
 
-    let Phase::Delivered(delivery) = &redemption.phase else { return Err("the sample plan B delivers".into()) };
+    let Phase::Delivered(delivery) = &redemption.phase else {
+        return Err("the sample plan B delivers".into());
+    };
     println!("number     {}", delivery.held.order.phone.reveal());
     println!("code       {}", delivery.code().unwrap_or_default());
     for attempt in redemption.attempt_rows() {
         let outcome = attempt.outcome.map_or("running", mintcode_core::redemption::Outcome::name);
         println!("attempt {}  plan {}: {outcome}", attempt.number, attempt.plan);
     }
-    println!("supplier   {} sold, {} charged, {} open", supplier.orders().len(), supplier.charged(), supplier.open());
+    println!(
+        "supplier   {} sold, {} charged, {} open",
+        supplier.orders().len(),
+        supplier.charged(),
+        supplier.open()
+    );
     Ok(())
 }

@@ -88,7 +88,9 @@ async fn list(arguments: &ListArguments, issuer: &Issuer) -> Result<(), Failure>
     let batches = issuer.batches(None, arguments.limit).await;
     let batches = batches.map_err(|error| Failure::because("the batches cannot be read", &error))?;
     if arguments.json {
-        return Ok(output::json(&batches.iter().map(|batch| with_counts(batch, issuer)).collect::<Vec<_>>())?);
+        return Ok(output::json(
+            &batches.iter().map(|batch| with_counts(batch, issuer)).collect::<Vec<_>>(),
+        )?);
     }
     let rows: Vec<_> = batches
         .iter()
@@ -97,7 +99,15 @@ async fn list(arguments: &ListArguments, issuer: &Issuer) -> Result<(), Failure>
             let minted_at = batch.minted_at.format("%Y-%m-%d %H:%M").to_string();
             let sealed = if issuer.is_sealed(batch) { "yes" } else { "no" };
             let note = batch.note.clone().unwrap_or_default();
-            [batch.id.to_string(), batch.sku.to_string(), minted_at, batch.count.to_string(), left.to_string(), sealed.to_owned(), note]
+            [
+                batch.id.to_string(),
+                batch.sku.to_string(),
+                minted_at,
+                batch.count.to_string(),
+                left.to_string(),
+                sealed.to_owned(),
+                note,
+            ]
         })
         .collect();
     Ok(output::table(["BATCH", "SKU", "MINTED (UTC)", "VOUCHERS", "UNUSED", "SEALED", "NOTE"], &rows)?)

@@ -118,7 +118,8 @@ async fn import(arguments: &Arguments, file: &Path, issuer: &Issuer) -> Result<(
         codes::read(&["-".to_owned()])?
     } else {
         let text = fs::read_to_string(file);
-        let text = text.map_err(|error| Failure::work(format!("{} cannot be read: {error}", file.display())))?;
+        let text =
+            text.map_err(|error| Failure::work(format!("{} cannot be read: {error}", file.display())))?;
         text.lines().map(str::to_owned).collect()
     };
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
@@ -195,7 +196,9 @@ fn progress(count: u32) -> ProgressBar {
 /// Why nothing was minted, with what to do about it.
 fn in_words(error: &MintError, sku: &SkuId) -> Failure {
     match error {
-        MintError::NoSku => Failure::work(format!("there is no SKU {sku} on sale; `mintcode sku list` shows them")),
+        MintError::NoSku => {
+            Failure::work(format!("there is no SKU {sku} on sale; `mintcode sku list` shows them"))
+        }
         MintError::NotCodes(lines) => {
             let named = lines.iter().take(NAMED_LINES).map(|(line, error)| match error {
                 Some(error) => format!("line {line}: {error}"),
@@ -209,7 +212,9 @@ fn in_words(error: &MintError, sku: &SkuId) -> Failure {
             let named: Vec<_> = lines.iter().take(NAMED_LINES).map(usize::to_string).collect();
             let more = more(lines.len());
             let named = named.join(", ");
-            Failure::work(format!("nothing is taken in: the codes of these lines are known already: {named}{more}"))
+            Failure::work(format!(
+                "nothing is taken in: the codes of these lines are known already: {named}{more}"
+            ))
         }
         MintError::Count
         | MintError::IdempotencyMismatch

@@ -44,7 +44,9 @@ pub(crate) async fn run(action: Action, config: Option<&Path>) -> Result<(), Fai
     let change = PlanChange { enabled: Some(enabled), ..PlanChange::default() };
     let changed = store.change_plan(&sku, &plan, change).await.map_err(|error| match error {
         SkuError::NoSku => Failure::work(format!("there is no SKU {sku}; `mintcode sku list` shows them")),
-        SkuError::NoPlan => Failure::work(format!("SKU {sku} has no plan {plan}; `mintcode sku show {sku}` shows them")),
+        SkuError::NoPlan => {
+            Failure::work(format!("SKU {sku} has no plan {plan}; `mintcode sku show {sku}` shows them"))
+        }
         error => Failure::work(chain(&error)),
     })?;
     if json {

@@ -42,7 +42,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let given = codes::read(&arguments.codes)?;
     let given: Vec<&str> = given.iter().map(|code| code.trim()).filter(|code| !code.is_empty()).collect();
     if given.is_empty() {
-        return Err(Failure::usage("no voucher code was given; name one, or `-` to read them from standard input"));
+        return Err(Failure::usage(
+            "no voucher code was given; name one, or `-` to read them from standard input",
+        ));
     }
     let client = Client::new(&arguments.server)?;
     let holder = Holder::load();

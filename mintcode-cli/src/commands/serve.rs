@@ -66,7 +66,8 @@ pub(crate) async fn run(arguments: Arguments, config: Option<&Path>) -> Result<(
             "--role api and --role worker need PostgreSQL; a SQLite file has one server, so leave --role away",
         ));
     }
-    let flags: [Flag<'_>; 2] = [("listen", "--listen", arguments.listen.as_deref()), arguments.database.flag()];
+    let flags: [Flag<'_>; 2] =
+        [("listen", "--listen", arguments.listen.as_deref()), arguments.database.flag()];
     let mut sources = Cli::sources(config, &flags)?;
     let sandbox = arguments.sandbox.then(|| Sandbox::prepare(&mut sources));
     sources.check()?;
@@ -75,17 +76,16 @@ pub(crate) async fn run(arguments: Arguments, config: Option<&Path>) -> Result<(
 
     let signals = Signals::new()?;
     let (listener, url) = server::listen(&sources.listen()?).await?;
-    match sandbox {
-        Some(sandbox) => in_sandbox(sandbox, plan, &sources, listener, &url, signals, arguments.json).await,
-        None => {
-            let store = backend::opened(SqliteStore::open_serving(sources.database()?.path))?;
-            let server = Server::build(plan, &sources, &store)?;
-            let announce = || {
-                if arguments.json { output::json(&json!({ "url": url })) } else { output::line(&url) }
-            };
-            server.run(listener, signals, async { announce().map_err(Failure::from) }).await
-        }
+    if let Some(sandbox) = sandbox {
+        return in_sandbox(sandbox, plan, &sources, listener, &url, signals, arguments.json).await;
     }
+    let store = backend::opened(SqliteStore::open_serving(sources.database()?.path))?;
+    let announce = async {
+        let announced =
+            if arguments.json { output::json(&json!({ "url": url })) } else { output::line(&url) };
+        announced.map_err(Failure::from)
+    };
+    Server::build(plan, &sources, &store)?.run(listener, signals, announce).await
 }
 
 /// What a server needs to know, read before anything is opened.
@@ -196,10 +196,8 @@ impl Server {
         tracing::info!("stopping");
         signals.end_at_next();
         stop.cancel();
-        if !is_http_over {
-            if let Ok(Err(error)) = http.await {
-                tracing::warn!(%error, "the HTTP server did not end well");
-            }
+        if !is_http_over && let Ok(Err(error)) = http.await {
+            tracing::warn!(%error, "the HTTP server did not end well");
         }
         running.stop().await;
         store.close().await.map_err(|error| Failure::because("the database cannot be closed", &error))?;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use mintcode_core::ids::SkuId;
+use mintcode_core::ports::catalogue::may_replace;
 use mintcode_core::ports::{Catalogue, Put, SkuError, Vouchers};
 use mintcode_core::sku::Sku;
 use mintcode_store::SqliteStore;
@@ -90,7 +91,8 @@ async fn apply(arguments: &ApplyArguments, config: Option<&Path>) -> Result<(), 
 
     let mut applied = Vec::new();
     for (index, sku) in file.skus.iter().enumerate() {
-        let is_new = store.put_sku(sku.clone(), Put::Apply).await.map_err(|error| file.refused(index, &error))?;
+        let is_new =
+            store.put_sku(sku.clone(), Put::Apply).await.map_err(|error| file.refused(index, &error))?;
         applied.push((sku, is_new));
     }
     store.close().await.map_err(|error| Failure::because("the database cannot be closed", &error))?;
@@ -105,17 +107,19 @@ async fn apply(arguments: &ApplyArguments, config: Option<&Path>) -> Result<(), 
 
 /// Checks the file against what is stored before anything is changed, so that it is applied whole or not at all.
 async fn fits(file: &SkuFile, store: &SqliteStore) -> Result<(), Failure> {
-    let unreadable = |error: &(dyn std::error::Error + 'static)| Failure::because("the SKUs cannot be read", error);
+    let unreadable =
+        |error: &(dyn std::error::Error + 'static)| Failure::because("the SKUs cannot be read", error);
     let stored = store.skus().await.map_err(|error| unreadable(&error))?;
     let minted = store.labels().await.map_err(|error| unreadable(&error))?;
     for (index, sku) in file.skus.iter().enumerate() {
         if let Some(old) = stored.iter().find(|old| old.id == sku.id) {
             let has_batch = minted.iter().any(|(label, _)| *label == old.label);
-            mintcode_core::ports::may_replace(old, sku, has_batch).map_err(|error| file.refused(index, &error))?;
+            may_replace(old, sku, has_batch).map_err(|error| file.refused(index, &error))?;
         }
         // One that this file gives another label leaves its old one free.
         let owner = stored.iter().find(|other| other.label == sku.label && other.id != sku.id);
-        let is_freed = owner.is_some_and(|owner| file.skus[..index].iter().any(|earlier| earlier.id == owner.id));
+        let is_freed =
+            owner.is_some_and(|owner| file.skus[..index].iter().any(|earlier| earlier.id == owner.id));
         if owner.is_some() && !is_freed {
             return Err(file.refused(index, &SkuError::LabelTaken));
         }
@@ -136,7 +140,11 @@ async fn list(arguments: &ListArguments, config: Option<&Path>) -> Result<(), Fa
 
 fn row(sku: &Sku) -> [String; 7] {
     let on = sku.plans.iter().filter(|plan| plan.enabled).count();
-    let name = if sku.name.en == sku.name.zh { sku.name.en.clone() } else { format!("{} / {}", sku.name.en, sku.name.zh) };
+    let name = if sku.name.en == sku.name.zh {
+        sku.name.en.clone()
+    } else {
+        format!("{} / {}", sku.name.en, sku.name.zh)
+    };
     [
         sku.id.to_string(),
         name,
@@ -153,7 +161,8 @@ async fn show(arguments: &ShowArguments, config: Option<&Path>) -> Result<(), Fa
     let store = backend::open_existing(&sources)?;
     let id = &arguments.id;
     let found = store.sku(id).await.map_err(|error| Failure::because("the SKU cannot be read", &error))?;
-    let sku = found.ok_or_else(|| Failure::work(format!("there is no SKU {id}; `mintcode sku list` shows them")))?;
+    let sku = found
+        .ok_or_else(|| Failure::work(format!("there is no SKU {id}; `mintcode sku list` shows them")))?;
     if arguments.json {
         return Ok(output::json(&sku)?);
     }

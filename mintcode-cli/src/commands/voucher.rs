@@ -104,7 +104,8 @@ fn attempt_shown(attempt: &AttemptRow) -> Value {
 
 fn described(trail: &VoucherTrail) -> Vec<String> {
     let voucher = &trail.voucher;
-    let mut lines = vec![format!("{}  {}  {}  {}", voucher.mask, voucher.state.name(), voucher.sku, voucher.batch)];
+    let mut lines =
+        vec![format!("{}  {}  {}  {}", voucher.mask, voucher.state.name(), voucher.sku, voucher.batch)];
     for redemption in &trail.redemptions {
         let at = redemption.created_at.format("%Y-%m-%d %H:%M:%S");
         lines.push(format!("  {at}  {}  {}", redemption.id, redemption.status.name()));
@@ -112,7 +113,10 @@ fn described(trail: &VoucherTrail) -> Vec<String> {
             let outcome = attempt.outcome.map_or("under way", Outcome::name);
             let price = attempt.price.map_or_else(String::new, |price| format!("  {price}"));
             let order = attempt.order.as_ref().map_or_else(String::new, |order| format!("  order {order}"));
-            format!("    attempt {}  plan {}  {outcome}{order}{price}  {}", attempt.number, attempt.plan, attempt.reason)
+            format!(
+                "    attempt {}  plan {}  {outcome}{order}{price}  {}",
+                attempt.number, attempt.plan, attempt.reason
+            )
         }));
     }
     lines

@@ -78,14 +78,19 @@ impl Sources {
     fn secret(&self, name: &str, secret: &SecretString) -> Result<VoucherSecret, Failure> {
         VoucherSecret::new(secret.expose_secret()).map_err(|_| {
             let bytes = secret.expose_secret().len();
-            sources::refused(name, &self.origin(name), &format!("at least 32 bytes for each secret, one has {bytes}"))
+            sources::refused(
+                name,
+                &self.origin(name),
+                &format!("at least 32 bytes for each secret, one has {bytes}"),
+            )
         })
     }
 
     /// The shape of codes, where `length` holds instead of the one that is set if it is given.
     pub(crate) fn shape(&self, length: Option<u8>) -> Result<Shape, Failure> {
         let length = length.map_or_else(|| self.required("voucher.length"), Ok)?;
-        let (label_length, label_pos) = (self.required("voucher.label_length")?, self.required("voucher.label_pos")?);
+        let (label_length, label_pos) =
+            (self.required("voucher.label_length")?, self.required("voucher.label_pos")?);
         Shape::new(length, label_length, label_pos).map_err(|error| {
             let names = ["voucher.length", "voucher.label_length", "voucher.label_pos"];
             let name = names.into_iter().find(|name| self.is_given(name)).unwrap_or(names[0]);
@@ -118,13 +123,23 @@ impl Sources {
         self.in_order("poll_min", timing.poll_min > zero, "longer than", zero)?;
         self.in_order("sweep_interval", self.engine("sweep_interval")? > zero, "longer than", zero)?;
         let settle = timing.settle_time;
-        self.in_order("settle_time", settle > timing.buy_timeout, "longer than buy_timeout", timing.buy_timeout)?;
+        self.in_order(
+            "settle_time",
+            settle > timing.buy_timeout,
+            "longer than buy_timeout",
+            timing.buy_timeout,
+        )?;
         self.in_order("poll_max", timing.poll_max >= timing.poll_min, "at least poll_min", timing.poll_min)?;
         let backoff = timing.backoff_min;
         self.in_order("backoff_max", timing.backoff_max >= backoff, "at least backoff_min", backoff)?;
         let orphan_age: Duration = self.engine("orphan_age")?;
         let least = settle + worker_ttl;
-        self.in_order("orphan_age", orphan_age > least, "longer than settle_time and worker_ttl together", least)?;
+        self.in_order(
+            "orphan_age",
+            orphan_age > least,
+            "longer than settle_time and worker_ttl together",
+            least,
+        )?;
         Ok(timing)
     }
 
@@ -139,7 +154,10 @@ impl Sources {
         let name = format!("engine.{key}");
         let value = span::show(self.engine(key)?);
         let origin = self.origin(&name);
-        Err(Failure::usage(format!("{name}, from {origin}, is {value}; expected {expected}, {}", span::show(other))))
+        Err(Failure::usage(format!(
+            "{name}, from {origin}, is {value}; expected {expected}, {}",
+            span::show(other)
+        )))
     }
 
     /// Every supplier, the default one first.
@@ -150,9 +168,12 @@ impl Sources {
         let main = wants_main.then(|| self.supplier(keys::SUPPLIER, SupplierName::default()));
         let further = further.into_iter().map(|name| {
             let section = format!("{}.{name}", keys::SUPPLIERS);
-            let name = SupplierName::new(name).map_err(|error| Failure::usage(format!("[{section}]: {error}")))?;
+            let name =
+                SupplierName::new(name).map_err(|error| Failure::usage(format!("[{section}]: {error}")))?;
             if name == SupplierName::default() {
-                return Err(Failure::usage(format!("[{section}] is the default supplier, which stands in [supplier]")));
+                return Err(Failure::usage(format!(
+                    "[{section}] is the default supplier, which stands in [supplier]"
+                )));
             }
             self.supplier(&section, name)
         });

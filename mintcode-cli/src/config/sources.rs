@@ -73,7 +73,13 @@ impl Sources {
         Ok(())
     }
 
-    fn read_section(&mut self, path: &Path, text: &str, steps: &[Step<'_>], section: &Value) -> Result<(), Failure> {
+    fn read_section(
+        &mut self,
+        path: &Path,
+        text: &str,
+        steps: &[Step<'_>],
+        section: &Value,
+    ) -> Result<(), Failure> {
         let Value::Table(section) = section else { return Err(unknown(path, text, steps)) };
         let name = join(steps);
         let is_known = name.starts_with("suppliers.")
@@ -88,7 +94,13 @@ impl Sources {
         Ok(())
     }
 
-    fn read_key(&mut self, path: &Path, text: &str, steps: &[Step<'_>], value: &Value) -> Result<(), Failure> {
+    fn read_key(
+        &mut self,
+        path: &Path,
+        text: &str,
+        steps: &[Step<'_>],
+        value: &Value,
+    ) -> Result<(), Failure> {
         let name = join(steps);
         if keys::find(&name).is_none() {
             return Err(unknown(path, text, steps));
@@ -104,18 +116,24 @@ impl Sources {
         &mut self,
         variables: impl Iterator<Item = (OsString, OsString)>,
     ) -> Result<Vec<String>, Failure> {
-        let known: BTreeMap<String, &str> = KEYS.iter().map(|key| (keys::variable(key.name), key.name)).collect();
+        let known: BTreeMap<String, &str> =
+            KEYS.iter().map(|key| (keys::variable(key.name), key.name)).collect();
         let mut unknown = Vec::new();
         for (variable, value) in variables {
-            let Some(variable) = variable.to_str().filter(|name| name.starts_with("MINTCODE_")) else { continue };
-            let key = known.get(variable).map(|name| (*name).to_owned()).or_else(|| self.of_supplier(variable));
+            let Some(variable) = variable.to_str().filter(|name| name.starts_with("MINTCODE_")) else {
+                continue;
+            };
+            let key =
+                known.get(variable).map(|name| (*name).to_owned()).or_else(|| self.of_supplier(variable));
             let Some(key) = key else {
                 if !OTHER_VARIABLES.contains(&variable) {
                     unknown.push(variable.to_owned());
                 }
                 continue;
             };
-            let text = value.to_str().ok_or_else(|| Failure::usage(format!("{key} from {variable} is not UTF-8")))?;
+            let text = value
+                .to_str()
+                .ok_or_else(|| Failure::usage(format!("{key} from {variable} is not UTF-8")))?;
             if !text.is_empty() {
                 self.values.insert(key, Given::text(text, Origin::Variable(variable.to_owned())));
             }
@@ -132,9 +150,10 @@ impl Sources {
             (!name.is_empty()).then_some((name, key))
         })?;
         // A name from the file may have characters that a variable cannot have.
-        let written = self.further_suppliers().into_iter().find(|written| {
-            keys::variable(&format!("suppliers.{written}.{key}")) == variable
-        });
+        let written = self
+            .further_suppliers()
+            .into_iter()
+            .find(|written| keys::variable(&format!("suppliers.{written}.{key}")) == variable);
         Some(format!("suppliers.{}.{key}", written.unwrap_or_else(|| name.to_ascii_lowercase())))
     }
 
@@ -154,7 +173,7 @@ impl Sources {
     }
 
     /// Lets `value` hold where `key` is not set.
-    pub(crate) fn default(&mut self, key: &'static str, value: impl Into<String>) {
+    pub(crate) fn set_default(&mut self, key: &'static str, value: impl Into<String>) {
         self.defaults.insert(key, value.into());
     }
 
@@ -242,5 +261,8 @@ fn read(path: &Path) -> Result<String, Failure> {
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Failure {
-    Failure::usage(format!("the configuration file {} cannot be read: {error}", PathBuf::from(path).display()))
+    Failure::usage(format!(
+        "the configuration file {} cannot be read: {error}",
+        PathBuf::from(path).display()
+    ))
 }

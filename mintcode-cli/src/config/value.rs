@@ -100,9 +100,11 @@ impl Setting for SecretList {
     fn read(value: &Value, is_typed: bool) -> Result<Self, String> {
         let expected = "a list of secrets, in a variable separated by line ends or commas";
         match value {
-            Value::Array(secrets) if is_typed => {
-                secrets.iter().map(|secret| SecretString::read(secret, true)).collect::<Result<_, _>>().map(Self)
-            }
+            Value::Array(secrets) if is_typed => secrets
+                .iter()
+                .map(|secret| SecretString::read(secret, true))
+                .collect::<Result<_, _>>()
+                .map(Self),
             Value::String(text) => {
                 let parts = text.split(['\n', ',']).map(|part| part.trim_end_matches('\r'));
                 Ok(Self(parts.filter(|part| !part.is_empty()).map(Into::into).collect()))
@@ -164,7 +166,11 @@ impl Setting for Url {
     fn read(value: &Value, _: bool) -> Result<Self, String> {
         let expected = "a URL that begins with http:// or https://";
         let url: Self = text(value, expected)?.parse().map_err(|_| expected.to_owned())?;
-        if matches!(url.scheme(), "http" | "https") && url.has_host() { Ok(url) } else { Err(expected.to_owned()) }
+        if matches!(url.scheme(), "http" | "https") && url.has_host() {
+            Ok(url)
+        } else {
+            Err(expected.to_owned())
+        }
     }
 }
 
@@ -186,7 +192,8 @@ impl Setting for Address {
     fn read(value: &Value, _: bool) -> Result<Self, String> {
         let expected = "an address and a port such as \"127.0.0.1:8080\"";
         let text = text(value, expected)?;
-        let has_both = text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+        let has_both =
+            text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
         if has_both { Ok(Self(text.to_owned())) } else { Err(expected.to_owned()) }
     }
 }
@@ -227,7 +234,9 @@ impl Setting for SupplierKind {
     fn read(value: &Value, _: bool) -> Result<Self, String> {
         match value.as_str() {
             Some("rest") => Ok(Self::Rest),
-            Some("handler") => Err("\"rest\"; this version does not speak the handler protocol yet".to_owned()),
+            Some("handler") => {
+                Err("\"rest\"; this version does not speak the handler protocol yet".to_owned())
+            }
             _ => Err("\"rest\"".to_owned()),
         }
     }

@@ -68,7 +68,12 @@ pub enum SetupError {
 
 impl Engine {
     /// Begins with the ports and the voucher keys; [`EngineBuilder`] has the rest.
-    pub fn builder<S>(storage: Arc<S>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>, keys: VoucherKeys) -> EngineBuilder
+    pub fn builder<S>(
+        storage: Arc<S>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        keys: VoucherKeys,
+    ) -> EngineBuilder
     where
         S: Storage + Catalogue + Vouchers + 'static,
     {
@@ -233,7 +238,9 @@ impl EngineBuilder {
 }
 
 fn check(timing: &Timing) -> Result<(), SetupError> {
-    let demand = |holds: bool, longer, shorter| if holds { Ok(()) } else { Err(SetupError::Order { longer, shorter }) };
+    let demand = |holds: bool, longer, shorter| {
+        if holds { Ok(()) } else { Err(SetupError::Order { longer, shorter }) }
+    };
     demand(timing.settle_time > timing.buy_timeout, "settle_time", "buy_timeout")?;
     demand(!timing.buy_timeout.is_zero(), "buy_timeout", "zero")?;
     demand(!timing.poll_min.is_zero(), "poll_min", "zero")?;

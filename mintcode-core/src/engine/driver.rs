@@ -14,8 +14,8 @@ use crate::ids::{RedemptionId, SupplierName};
 use crate::order::OrderId;
 use crate::ports::{BuyPermit, Catalogue, Clock, Entropy, Inbox, InboxItem, StorageError};
 use crate::redemption::{
-    Call, CallFailure, Context, Decision, Effect, Event, Failure, Intent, Listing, NotBought, Phase, Redemption,
-    SupplierFacts, Timing, Wish, step, wish_is_allowed,
+    Call, CallFailure, Context, Decision, Effect, Event, Failure, Intent, Listing, NotBought, Phase,
+    Redemption, SupplierFacts, Timing, Wish, step, wish_is_allowed,
 };
 use crate::sku::Plan;
 
@@ -47,7 +47,12 @@ struct Input {
 impl Driver {
     /// Takes `redemption` as far as it goes without waiting, beginning with its inbox if `look_inside` and then with
     /// `event`. `None` means that it is not this worker's any more.
-    pub(super) async fn advance(&self, redemption: Redemption, event: Event, look_inside: bool) -> Option<Advanced> {
+    pub(super) async fn advance(
+        &self,
+        redemption: Redemption,
+        event: Event,
+        look_inside: bool,
+    ) -> Option<Advanced> {
         let mut current = redemption;
         let mut inputs = Vec::new();
         if look_inside {
@@ -71,7 +76,8 @@ impl Driver {
     async fn turn(&self, current: Redemption, event: Event, consumed: Option<i64>) -> Option<Turn> {
         let plans = if may_choose(&current, &event) { self.plans(&current).await } else { Vec::new() };
         let facts = self.facts();
-        let context = Context { plans: &plans, suppliers: &facts, timing: &self.timing, jitter: self.jitter() };
+        let context =
+            Context { plans: &plans, suppliers: &facts, timing: &self.timing, jitter: self.jitter() };
         let decision = match step(&current, event, &context, self.clock.now()) {
             Ok(decision) => decision,
             Err(error) => {
@@ -114,7 +120,12 @@ impl Driver {
     }
 
     /// Performs `effect` for `redemption`, as stored, and tells what came of it.
-    async fn perform(&self, effect: Effect, permit: Option<BuyPermit>, redemption: &Redemption) -> Option<Event> {
+    async fn perform(
+        &self,
+        effect: Effect,
+        permit: Option<BuyPermit>,
+        redemption: &Redemption,
+    ) -> Option<Event> {
         match effect {
             Effect::Buy => match &redemption.phase {
                 Phase::Ordering(intent) => Some(self.buy(redemption.id, intent, permit).await),
@@ -191,8 +202,7 @@ impl Driver {
         };
         let ids: Vec<_> = orders.iter().map(|listed| listed.order.id.clone()).collect();
         let storage = self.journal.storage();
-        let claims =
-            persist("reading claims", || storage.claims(supplier, &intent.wanted, &ids, id)).await;
+        let claims = persist("reading claims", || storage.claims(supplier, &intent.wanted, &ids, id)).await;
         match claims {
             Ok(claims) => Event::Listed(Listing {
                 orders,
@@ -227,7 +237,9 @@ impl Driver {
     async fn discard(&self, consumed: Option<i64>) {
         let Some(item) = consumed else { return };
         let storage = self.journal.storage();
-        if let Err(error) = persist("discarding an inbox item", || storage.discard_inbox(std::slice::from_ref(&item))).await {
+        if let Err(error) =
+            persist("discarding an inbox item", || storage.discard_inbox(std::slice::from_ref(&item))).await
+        {
             tracing::error!(error = %Chain(&error), "an inbox item could not be discarded");
         }
     }
@@ -274,9 +286,11 @@ impl From<InboxItem> for Input {
 /// Whether deciding on `event` may need the plans, so that a mere look at an order reads no SKU.
 fn may_choose(redemption: &Redemption, event: &Event) -> bool {
     match &redemption.phase {
-        Phase::Queued | Phase::Ordering(_) | Phase::Uncertain(_) | Phase::Releasing(_) | Phase::CoolingDown { .. } => {
-            true
-        }
+        Phase::Queued
+        | Phase::Ordering(_)
+        | Phase::Uncertain(_)
+        | Phase::Releasing(_)
+        | Phase::CoolingDown { .. } => true,
         Phase::Waiting(_) => matches!(event, Event::Wish(_)),
         Phase::Delivered(_) | Phase::Failed(_) | Phase::Cancelled => false,
     }

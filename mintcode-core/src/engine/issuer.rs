@@ -10,7 +10,9 @@ use crate::ports::{
     BatchSummary, Catalogue, Clock, Entropy, Inserted, NewBatch, StorageError, VoucherTrail, Vouchers,
 };
 use crate::sku::Sku;
-use crate::voucher::{BatchError, BatchNonce, CodeError, Codes, Mask, Shape, VoucherCode, VoucherHash, VoucherKeys};
+use crate::voucher::{
+    BatchError, BatchNonce, CodeError, Codes, Mask, Shape, VoucherCode, VoucherHash, VoucherKeys, hex_text,
+};
 
 /// How long a batch can be downloaded again, unless it is sealed earlier.
 pub const SEALED_AFTER: Duration = Duration::from_hours(24);
@@ -56,6 +58,7 @@ pub struct Minted {
 }
 
 /// The codes of a batch that was asked for again.
+#[expect(clippy::large_enum_variant, reason = "one a download, taken apart at once")]
 pub enum BatchCodes {
     /// There is no such batch.
     NotFound,
@@ -102,7 +105,8 @@ impl Issuer {
         }
         let sku = self.on_sale(request.sku).await?;
         let nonce = BatchNonce::fresh(|bytes| self.entropy.fill(bytes));
-        let idempotency = request.idempotency.map(|key| (self.hash("mint key", key), self.fingerprint(&request)));
+        let idempotency =
+            request.idempotency.map(|key| (self.hash("mint key", key), self.fingerprint(&request)));
         let batch = NewBatch {
             nonce: Some(nonce),
             expires_at: request.expires_in.map(|life| self.clock.now() + life),
@@ -123,7 +127,9 @@ impl Issuer {
             }
             Inserted::IdempotencyMismatch => Err(MintError::IdempotencyMismatch),
             Inserted::NoSku => Err(MintError::NoSku),
-            Inserted::Duplicate(places) => Err(MintError::Duplicate(places.iter().map(|place| place + 1).collect())),
+            Inserted::Duplicate(places) => {
+                Err(MintError::Duplicate(places.iter().map(|place| place + 1).collect()))
+            }
         }
     }
 
@@ -159,7 +165,8 @@ impl Issuer {
             return Err(MintError::Count);
         }
         let mut seen = std::collections::HashSet::new();
-        let twice = rows.iter().zip(&numbers).filter(|((hash, _), _)| !seen.insert(*hash)).map(|(_, number)| *number);
+        let twice =
+            rows.iter().zip(&numbers).filter(|((hash, _), _)| !seen.insert(*hash)).map(|(_, number)| *number);
         let twice: Vec<usize> = twice.collect();
         if !twice.is_empty() {
             return Err(MintError::Duplicate(twice));
@@ -169,9 +176,9 @@ impl Issuer {
         match self.vouchers.insert_batch(batch.clone(), rows).await? {
             Inserted::New | Inserted::Replay(_) | Inserted::IdempotencyMismatch => Ok(batch),
             Inserted::NoSku => Err(MintError::NoSku),
-            Inserted::Duplicate(places) => {
-                Err(MintError::Duplicate(places.into_iter().filter_map(|place| numbers.get(place).copied()).collect()))
-            }
+            Inserted::Duplicate(places) => Err(MintError::Duplicate(
+                places.into_iter().filter_map(|place| numbers.get(place).copied()).collect(),
+            )),
         }
     }
 
@@ -207,7 +214,11 @@ impl Issuer {
     }
 
     /// Batches with their counts, newest first.
-    pub async fn batches(&self, before: Option<BatchId>, limit: u32) -> Result<Vec<BatchSummary>, StorageError> {
+    pub async fn batches(
+        &self,
+        before: Option<BatchId>,
+        limit: u32,
+    ) -> Result<Vec<BatchSummary>, StorageError> {
         self.vouchers.batches(before, limit).await
     }
 
@@ -216,7 +227,8 @@ impl Issuer {
         let labels = self.vouchers.labels().await?;
         for (_, shape) in labels {
             if let Ok(code) = VoucherCode::parse(code, &shape) {
-                let hashes: Vec<_> = self.keys.lookup_hashes(&code).into_iter().map(|(_, hash)| hash).collect();
+                let hashes: Vec<_> =
+                    self.keys.lookup_hashes(&code).into_iter().map(|(_, hash)| hash).collect();
                 if let Some(trail) = self.vouchers.trail(&hashes).await? {
                     return Ok(Some(trail));
                 }
@@ -263,7 +275,7 @@ impl Issuer {
     }
 
     fn hash(&self, domain: &str, text: &str) -> String {
-        self.keys.hmac(domain, text.as_bytes())[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+        hex_text(&self.keys.hmac(domain, text.as_bytes())[..16])
     }
 
     fn fingerprint(&self, request: &MintRequest<'_>) -> String {

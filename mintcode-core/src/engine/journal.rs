@@ -74,7 +74,9 @@ impl Journal {
                 Err(error @ (StorageError::Unknown(_) | StorageError::Conflict)) => {
                     match self.is_stored(before, &commit.next).await? {
                         Some(true) => return Ok(self.committed(commit.next, None)),
-                        Some(false) if matches!(error, StorageError::Unknown(_)) => trouble.pause(&error).await,
+                        Some(false) if matches!(error, StorageError::Unknown(_)) => {
+                            trouble.pause(&error).await
+                        }
                         Some(false) | None => return Err(Lost::Ownership(error)),
                     }
                 }
@@ -94,10 +96,12 @@ impl Journal {
     async fn is_stored(&self, before: &Redemption, next: &Redemption) -> Result<Option<bool>, Lost> {
         let stored = persist("reloading a redemption", || self.storage.redemption(next.id)).await;
         let stored = stored.map_err(Lost::Unreadable)?;
-        Ok(stored.filter(|stored| stored.epoch == before.epoch && stored.owner == before.owner).and_then(|stored| {
-            let is_next = stored.version == next.version && stored.phase == next.phase;
-            (is_next || stored.version == before.version).then_some(is_next)
-        }))
+        Ok(stored.filter(|stored| stored.epoch == before.epoch && stored.owner == before.owner).and_then(
+            |stored| {
+                let is_next = stored.version == next.version && stored.phase == next.phase;
+                (is_next || stored.version == before.version).then_some(is_next)
+            },
+        ))
     }
 }
 
@@ -118,7 +122,9 @@ pub(super) async fn persist<T, F: Future<Output = Result<T, StorageError>>>(
     let mut trouble = Trouble::new(what);
     loop {
         match operation().await {
-            Err(error @ (StorageError::Unavailable(_) | StorageError::Unknown(_))) => trouble.pause(&error).await,
+            Err(error @ (StorageError::Unavailable(_) | StorageError::Unknown(_))) => {
+                trouble.pause(&error).await
+            }
             answer => return answer,
         }
     }

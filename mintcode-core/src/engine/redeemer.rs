@@ -95,8 +95,8 @@ impl Inner {
     /// to the next start.
     async fn begin(&self, begin: Begin) -> Result<Begun, StorageError> {
         let id = begin.id;
-        let begun = self.storage.begin(begin).await;
-        let command = match &begun {
+        let answer = self.storage.begin(begin).await;
+        let command = match &answer {
             Ok(Begun::New(redemption)) => {
                 self.notices.publish(redemption.id, redemption.version);
                 Some(Command::Start(redemption.clone()))
@@ -109,7 +109,7 @@ impl Inner {
         if let Some(command) = command {
             drop(self.commands.send(command).await);
         }
-        begun
+        answer
     }
 }
 
@@ -139,8 +139,8 @@ impl Redeemer {
         };
         // A task of its own, since a customer who hangs up must not keep the worker from hearing of it.
         let inner = Arc::clone(&self.0);
-        let begun = tokio::spawn(async move { inner.begin(begin).await }).await;
-        match begun.map_err(|panic| StorageError::Unknown(panic.into()))?? {
+        let answer = tokio::spawn(async move { inner.begin(begin).await }).await;
+        match answer.map_err(|panic| StorageError::Unknown(panic.into()))?? {
             Begun::New(redemption) => Ok(Redeemed { redemption: *redemption, is_new: true }),
             Begun::Same(redemption) => Ok(Redeemed { redemption: *redemption, is_new: false }),
             Begun::Refused(Refusal::Unknown) => Err(RedeemError::Invalid),
@@ -154,7 +154,12 @@ impl Redeemer {
     }
 
     /// What changed with each version above `after`, oldest first, at most `limit`.
-    pub async fn history(&self, id: RedemptionId, after: u64, limit: u32) -> Result<Vec<Snapshot>, StorageError> {
+    pub async fn history(
+        &self,
+        id: RedemptionId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<Snapshot>, StorageError> {
         self.0.storage.history(id, after, limit).await
     }
 
@@ -239,7 +244,8 @@ impl Redeemer {
             let Ok(code) = VoucherCode::parse(text, &shape) else { continue };
             for (label, _) in labels.iter().filter(|(_, of)| *of == shape) {
                 if label.matches(&code).is_some() {
-                    found = Some(self.0.keys.lookup_hashes(&code).into_iter().map(|(_, hash)| hash).collect());
+                    found =
+                        Some(self.0.keys.lookup_hashes(&code).into_iter().map(|(_, hash)| hash).collect());
                 }
             }
         }

@@ -68,7 +68,9 @@ impl PlanChange {
         changed.priority = self.priority.unwrap_or(changed.priority);
         changed.expected_cost = self.expected_cost.unwrap_or(changed.expected_cost);
         changed.max_cost = self.max_cost.unwrap_or(changed.max_cost);
-        changed.check().map_err(|(field, message)| SkuError::Invalid(crate::sku::FieldError::new(field, message)))?;
+        changed
+            .check()
+            .map_err(|(field, message)| SkuError::Invalid(crate::sku::FieldError::new(field, message)))?;
         Ok(sku)
     }
 }

@@ -182,7 +182,8 @@ pub trait Storage: Send + Sync {
 
     /// Takes over one redemption, at rest or not: the next epoch, and `worker` as its owner. One that `worker` owns
     /// already comes back as it is; `None` where there is no such redemption.
-    async fn adopt_one(&self, worker: WorkerId, id: RedemptionId) -> Result<Option<Redemption>, StorageError>;
+    async fn adopt_one(&self, worker: WorkerId, id: RedemptionId)
+    -> Result<Option<Redemption>, StorageError>;
 
     /// Tells the redemption's owner something.
     async fn append_inbox(&self, redemption: RedemptionId, item: Inbox) -> Result<(), StorageError>;

@@ -158,6 +158,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// Implementations send what they are told once and report what came back. They never repeat a purchase, never
 /// take an unknown answer for "out of stock", and keep their name out of every error text.
+#[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait Supplier: Send + Sync {
     /// What this supplier can do.

@@ -44,7 +44,8 @@ pub fn choose(redemption: &Redemption, context: &Context<'_>) -> Choice {
     if let Some(index) = behind.and_then(|behind| plans.iter().position(|plan| plan.id == *behind)) {
         plans.rotate_left(index + 1);
     }
-    let more_plans = history.tried.len() < usize::try_from(policy.max_plans_per_redemption).unwrap_or(usize::MAX);
+    let more_plans =
+        history.tried.len() < usize::try_from(policy.max_plans_per_redemption).unwrap_or(usize::MAX);
     let chosen = plans.iter().find(|plan| {
         is_usable(plan, redemption, context)
             && !history.exhausted.contains(&plan.id)

@@ -7,8 +7,20 @@ pub(super) fn code_of(message: &Message) -> Option<String> {
     message.code.as_ref().filter(|code| !code.trim().is_empty()).cloned().or_else(|| find_code(&message.text))
 }
 
-const KEYWORDS: [&str; 12] =
-    ["code", "otp", "pin", "password", "verif", "код", "пароль", "验证码", "驗證碼", "校验码", "动态码", "代码"];
+const KEYWORDS: [&str; 12] = [
+    "code",
+    "otp",
+    "pin",
+    "password",
+    "verif",
+    "код",
+    "пароль",
+    "验证码",
+    "驗證碼",
+    "校验码",
+    "动态码",
+    "代码",
+];
 
 /// Finds a code of 4 to 8 digits in `text`, also written as `123-456` or `123 456`.
 ///
@@ -45,7 +57,9 @@ fn candidates(text: &str) -> Vec<(usize, String)> {
         });
         let last = joined.map_or(end, |(_, stop)| stop);
         index += if joined.is_some() { 2 } else { 1 };
-        let follows = runs.get(index).is_some_and(|(start, _)| matches!(text.get(last..*start), Some("-" | " " | "." | ":")));
+        let follows = runs
+            .get(index)
+            .is_some_and(|(start, _)| matches!(text.get(last..*start), Some("-" | " " | "." | ":")));
         let is_part = text[..at].ends_with(['+', '.', ':', '/']) || (joined.is_some() && follows);
         let code: String = text[at..last].chars().filter(char::is_ascii_digit).collect();
         if !is_part && (4..=8).contains(&code.len()) {
@@ -88,7 +102,9 @@ mod tests {
 
     #[test]
     fn no_code_is_made_up() {
-        for text in ["", "Welcome to the service!", "Order 1234567890123 shipped", "call +79001234567", "at 10:45"] {
+        for text in
+            ["", "Welcome to the service!", "Order 1234567890123 shipped", "call +79001234567", "at 10:45"]
+        {
             assert_eq!(find_code(text), None, "{text}");
         }
     }

@@ -5,8 +5,8 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::code::code_of;
 use super::Held;
+use super::code::code_of;
 use crate::order::{Message, OrderStatus};
 
 /// A delivered code. Its `Debug` shows neither code nor text.

@@ -9,7 +9,7 @@ use crate::ids::{PlanId, RedemptionId, SkuId, WorkerId};
 use crate::order::{OrderId, Phone};
 use crate::ports::Stop;
 use crate::sku::{LocalizedName, Policy, Sku};
-use crate::voucher::{Mask, Voucher, VoucherHash};
+use crate::voucher::{Mask, Voucher, VoucherHash, hex_text};
 
 /// One run that tries to turn a voucher into a delivered code.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -214,7 +214,7 @@ impl HolderKey {
     /// Takes a keyed hash.
     #[must_use]
     pub fn new(hash: &[u8; 32]) -> Self {
-        Self(hash[..16].iter().map(|byte| format!("{byte:02x}")).collect())
+        Self(hex_text(&hash[..16]))
     }
 
     /// The hash in hexadecimal.
@@ -245,7 +245,13 @@ impl Holder {
 impl Redemption {
     /// A redemption of `voucher` that begins `now`, at version 1.
     #[must_use]
-    pub fn queued(id: RedemptionId, voucher: &Voucher, sku: &Sku, holder: Holder, now: DateTime<Utc>) -> Self {
+    pub fn queued(
+        id: RedemptionId,
+        voucher: &Voucher,
+        sku: &Sku,
+        holder: Holder,
+        now: DateTime<Utc>,
+    ) -> Self {
         Self {
             id,
             voucher: voucher.hash,
@@ -353,10 +359,12 @@ impl Redemption {
     #[must_use]
     pub fn attempt_rows(&self) -> Vec<AttemptRow> {
         let mut rows: Vec<_> = self.closed.iter().map(AttemptRow::closed).collect();
-        rows.extend(self.background.iter().map(|surplus| AttemptRow {
-            outcome: Some(surplus.outcome),
-            ..AttemptRow::held(&surplus.held)
-        }));
+        rows.extend(
+            self.background.iter().map(|surplus| AttemptRow {
+                outcome: Some(surplus.outcome),
+                ..AttemptRow::held(&surplus.held)
+            }),
+        );
         match &self.phase {
             Phase::Ordering(intent) => rows.push(AttemptRow::intended(intent)),
             Phase::Uncertain(search) => rows.push(AttemptRow::intended(&search.intent)),

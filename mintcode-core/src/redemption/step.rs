@@ -36,7 +36,9 @@ pub fn step(
             Phase::Ordering(intent) => step.uncertain(intent),
             _ => step.tick(),
         }),
-        Event::Bought { attempt, order } => step.bought(attempt, order).ok_or_else(|| illegal(redemption, "bought")),
+        Event::Bought { attempt, order } => {
+            step.bought(attempt, order).ok_or_else(|| illegal(redemption, "bought"))
+        }
         Event::NotBought { attempt, why } => {
             step.not_bought(attempt, why).ok_or_else(|| illegal(redemption, "not_bought"))
         }

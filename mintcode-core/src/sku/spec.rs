@@ -81,7 +81,11 @@ fn check(spec: &SkuSpec) -> Vec<FieldError> {
     let policy = &spec.policy;
     let counted = 1..=100;
     demand(counted.contains(&policy.max_redemptions), "policy.max_redemptions", "must be 1 to 100");
-    demand(counted.contains(&policy.max_plans_per_redemption), "policy.max_plans_per_redemption", "must be 1 to 100");
+    demand(
+        counted.contains(&policy.max_plans_per_redemption),
+        "policy.max_plans_per_redemption",
+        "must be 1 to 100",
+    );
     demand(!policy.max_duration.is_zero(), "policy.max_duration", "must be longer than zero");
     demand(!policy.voucher_lifetime.is_zero(), "policy.voucher_lifetime", "must be longer than zero");
     demand(policy.max_buys != Some(0), "policy.max_buys", "must be at least 1");

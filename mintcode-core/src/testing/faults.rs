@@ -10,9 +10,9 @@ use crate::ids::{BatchId, PlanId, RedemptionId, SkuId, SupplierName, WorkerId};
 use crate::money::Currency;
 use crate::order::{ListedOrder, Order, OrderId, Sight};
 use crate::ports::{
-    BatchSummary, Begin, Begun, BuyError, BuyPermit, CallError, Capabilities, Catalogue, Claims, Commit, Inbox,
-    InboxItem, Inserted, NewBatch, PlanChange, Profile, Put, SkuError, Storage, StorageError, Supplier,
-    VoucherTrail, Vouchers, Wanted,
+    BatchSummary, Begin, Begun, BuyError, BuyPermit, CallError, Capabilities, Catalogue, Claims, Commit,
+    Inbox, InboxItem, Inserted, NewBatch, PlanChange, Profile, Put, SkuError, Storage, StorageError,
+    Supplier, VoucherTrail, Vouchers, Wanted,
 };
 use crate::redemption::{Redemption, Snapshot};
 use crate::sku::Sku;
@@ -139,7 +139,11 @@ impl<P: Storage> Storage for Faulty<P> {
         self.write(self.port.adopt(worker, limit)).await
     }
 
-    async fn adopt_one(&self, worker: WorkerId, id: RedemptionId) -> Result<Option<Redemption>, StorageError> {
+    async fn adopt_one(
+        &self,
+        worker: WorkerId,
+        id: RedemptionId,
+    ) -> Result<Option<Redemption>, StorageError> {
         self.write(self.port.adopt_one(worker, id)).await
     }
 

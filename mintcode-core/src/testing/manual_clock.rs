@@ -1,6 +1,8 @@
 //! A clock that follows tokio's, so that paused time is paused here too.
 
-use chrono::{DateTime, TimeZone, Utc};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
 use crate::ports::Clock;
@@ -15,7 +17,7 @@ impl TokioClock {
     /// The moment it begins at: 2026-01-01 00:00:00 UTC.
     #[must_use]
     pub fn epoch() -> DateTime<Utc> {
-        Utc.timestamp_opt(1_767_225_600, 0).single().expect("a whole second is one moment in UTC")
+        DateTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600)
     }
 }
 

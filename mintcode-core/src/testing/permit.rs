@@ -30,7 +30,9 @@ pub async fn permit(wanted: Wanted, send_by: DateTime<Utc>) -> BuyPermit {
         owner: None,
         now: TokioClock::epoch(),
     };
-    let Ok(Begun::New(before)) = storage.begin(begin).await else { panic!("a fresh voucher can be redeemed") };
+    let Ok(Begun::New(before)) = storage.begin(begin).await else {
+        panic!("a fresh voucher can be redeemed")
+    };
     let intent = Intent {
         number: 1,
         plan: sample::plan_id("A"),
@@ -41,7 +43,8 @@ pub async fn permit(wanted: Wanted, send_by: DateTime<Utc>) -> BuyPermit {
         send_by,
         newest_known: None,
     };
-    let next = Redemption { phase: Phase::Ordering(intent), version: before.version + 1, ..(*before).clone() };
+    let next =
+        Redemption { phase: Phase::Ordering(intent), version: before.version + 1, ..(*before).clone() };
     let journal = Journal::new(storage, Notices::default());
     let committed = journal.commit(&before, next, Some(&Effect::Buy), Vec::new()).await;
     committed.ok().and_then(|committed| committed.permit).expect("a stored intent gives a permit")

@@ -69,7 +69,19 @@ impl World {
         let engine = assemble(Arc::clone(&ports), &supplier, &faults, clock, &timing, is_exclusive, 1);
         let redeemer = engine.redeemer();
         let running = engine.start();
-        Self { storage, supplier, redeemer, code, ports, is_exclusive, faults, clock, timing, running, starts: 1 }
+        Self {
+            storage,
+            supplier,
+            redeemer,
+            code,
+            ports,
+            is_exclusive,
+            faults,
+            clock,
+            timing,
+            running,
+            starts: 1,
+        }
     }
 
     /// Posts the voucher, again and again while storage fails, as a patient customer with one idempotency key would.
@@ -153,11 +165,17 @@ fn assemble(
     is_exclusive: bool,
     seed: u64,
 ) -> Engine {
-    let secret = VoucherSecret::new("a secret of this test, 32 bytes or more").expect("the secret is long enough");
+    let secret =
+        VoucherSecret::new("a secret of this test, 32 bytes or more").expect("the secret is long enough");
     let supplier = Arc::new(Faulty::new(Arc::new(supplier.clone()), Arc::clone(faults)));
-    Engine::builder(ports, Arc::new(clock), Arc::new(SeededEntropy::new(seed)), VoucherKeys::new(&secret, &[]))
-        .timing(timing.clone())
-        .supplier(SupplierName::default(), supplier, is_exclusive, 50)
-        .build()
-        .expect("the default times fit together")
+    Engine::builder(
+        ports,
+        Arc::new(clock),
+        Arc::new(SeededEntropy::new(seed)),
+        VoucherKeys::new(&secret, &[]),
+    )
+    .timing(timing.clone())
+    .supplier(SupplierName::default(), supplier, is_exclusive, 50)
+    .build()
+    .expect("the default times fit together")
 }

@@ -91,7 +91,9 @@ pub fn admit(
         VoucherState::Locked { .. } | VoucherState::Redeeming { .. } if request.again => {
             Admission::Refused(Refusal::NotAllowed)
         }
-        VoucherState::Locked { .. } | VoucherState::Redeeming { .. } | VoucherState::Fulfilled if same_holder => {
+        VoucherState::Locked { .. } | VoucherState::Redeeming { .. } | VoucherState::Fulfilled
+            if same_holder =>
+        {
             Admission::Same
         }
         VoucherState::Locked { .. } | VoucherState::Redeeming { .. } => Admission::Refused(Refusal::Busy),

@@ -15,6 +15,12 @@ pub(super) fn write(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
 }
 
+/// The bytes as text.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
 pub(super) fn read<const N: usize>(text: &str) -> Result<[u8; N], BadHex> {
     let bad = BadHex { digits: 2 * N };
     let digits: Vec<u8> = text

@@ -190,7 +190,10 @@ impl Voucher {
                 Locked { from: if number_shown { Resting::RetryableFailed } else { from } }
             }
             (Redeeming { .. }, VoucherEvent::Deliver) => Fulfilled,
-            (state @ (Locked { .. } | Redeeming { .. }), VoucherEvent::End { number_shown, ready_at, start_behind }) => {
+            (
+                state @ (Locked { .. } | Redeeming { .. }),
+                VoucherEvent::End { number_shown, ready_at, start_behind },
+            ) => {
                 self.tries += u32::from(number_shown);
                 self.ready_at = Some(ready_at);
                 self.start_behind = start_behind.or(self.start_behind);
@@ -202,7 +205,13 @@ impl Voucher {
             (Issued, VoucherEvent::Expire) => Expired { from: Resting::Issued },
             (RetryableFailed, VoucherEvent::Expire) => Expired { from: Resting::RetryableFailed },
             (
-                state @ (Issued | Locked { .. } | Redeeming { .. } | RetryableFailed | Fulfilled | Expired { .. } | Cancelled),
+                state @ (Issued
+                | Locked { .. }
+                | Redeeming { .. }
+                | RetryableFailed
+                | Fulfilled
+                | Expired { .. }
+                | Cancelled),
                 event,
             ) => return Err(IllegalVoucherMove { state, event }),
         };

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::app::Shared;
 use crate::asking::Known;
+use crate::hex::hex;
 
 /// A file that is part of the program.
 struct Asset {
@@ -52,8 +53,7 @@ pub(super) fn icon() -> &'static str {
 
 impl Asset {
     fn new(path: &str, kind: &'static str, content: &'static str) -> Self {
-        let digest = Sha256::digest(content);
-        let hash: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hex(&Sha256::digest(content)[..8]);
         Self { content, kind, etag: format!("\"{hash}\""), href: format!("{path}?v={hash}") }
     }
 

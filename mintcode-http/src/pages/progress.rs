@@ -52,10 +52,16 @@ struct Card<'a> {
     tries_left: String,
     /// The redemption that followed.
     followed_by: Option<RedemptionId>,
-    may_replace: bool,
-    may_cancel: bool,
-    may_retry: bool,
+    actions: Vec<Action>,
     is_live: bool,
+}
+
+/// A button.
+struct Action {
+    /// The last part of the route it posts to.
+    name: &'static str,
+    label: &'static str,
+    class: &'static str,
 }
 
 struct MessageLine<'a> {
@@ -123,18 +129,7 @@ impl<'a> Card<'a> {
             Status::Failed => retry_at.and_then(|at| Countdown::new(texts.again_in, at, now)),
             Status::Delivered | Status::Cancelled => None,
         };
-        let is_over = redemption.is_final() && redemption.next.is_none();
-        let may_retry = is_over
-            && match view.status {
-                Status::Failed => view.failure.as_ref().is_some_and(|failure| failure.retryable),
-                Status::Cancelled => view.redemptions_left > 0,
-                Status::Queued
-                | Status::Ordering
-                | Status::WaitingSms
-                | Status::CoolingDown
-                | Status::Releasing
-                | Status::Delivered => false,
-            };
+        let actions = actions(redemption, &view, lang);
         let awaits_more =
             matches!(&redemption.phase, Phase::Delivered(it) if matches!(it.settlement, Settlement::Open { .. }));
         let next_step = match (view.failure, view.status) {
@@ -156,11 +151,25 @@ impl<'a> Card<'a> {
             countdown,
             tries_left: lang.tries_left(view.redemptions_left),
             followed_by: redemption.next,
-            may_replace: view.status == Status::WaitingSms,
-            may_cancel: !redemption.is_final(),
-            may_retry,
+            actions,
             is_live: !redemption.is_final() || awaits_more,
         }
+    }
+}
+
+/// What can be done where the redemption stands.
+fn actions(redemption: &Redemption, view: &RedemptionView<'_>, lang: Lang) -> Vec<Action> {
+    let texts = lang.page();
+    let retry = Action { name: "retry", label: texts.try_again, class: "" };
+    let replace = Action { name: "replace", label: texts.another_number, class: "quiet" };
+    let cancel = Action { name: "cancel", label: texts.give_up, class: "quiet" };
+    let is_last = redemption.next.is_none();
+    match view.status {
+        Status::WaitingSms => vec![replace, cancel],
+        Status::Queued | Status::Ordering | Status::CoolingDown | Status::Releasing => vec![cancel],
+        Status::Failed if is_last && view.failure.as_ref().is_some_and(|failure| failure.retryable) => vec![retry],
+        Status::Cancelled if is_last && view.redemptions_left > 0 => vec![retry],
+        Status::Failed | Status::Cancelled | Status::Delivered => Vec::new(),
     }
 }
 

@@ -1,4 +1,5 @@
 -- Times are microseconds since 1970-01-01 UTC; `state`, `spec`, `snapshot` and `item` are JSON.
+-- Names are checked by CASE: an IN of more than two makes SQLite build a table of them with every row it writes.
 
 CREATE TABLE sku (
     id    TEXT NOT NULL PRIMARY KEY,
@@ -33,8 +34,7 @@ CREATE TABLE voucher (
     batch        INTEGER NOT NULL REFERENCES batch (number),
     -- The first and last four symbols of the code.
     mask         TEXT NOT NULL CHECK (length(mask) = 8),
-    state        TEXT NOT NULL CHECK (state IN
-        ('issued', 'locked', 'redeeming', 'retryable_failed', 'fulfilled', 'expired', 'cancelled')),
+    state        TEXT NOT NULL,
     came_from    TEXT CHECK (came_from IN ('issued', 'retryable_failed')),
     tries        INTEGER NOT NULL DEFAULT 0 CHECK (tries >= 0),
     buys         INTEGER NOT NULL DEFAULT 0 CHECK (buys >= 0),
@@ -42,7 +42,15 @@ CREATE TABLE voucher (
     ready_at     INTEGER,
     start_behind TEXT,
     redemption   TEXT,
-    CHECK ((came_from IS NOT NULL) = (state IN ('locked', 'redeeming', 'expired')))
+    CHECK (CASE state
+        WHEN 'issued' THEN came_from IS NULL
+        WHEN 'locked' THEN came_from IS NOT NULL
+        WHEN 'redeeming' THEN came_from IS NOT NULL
+        WHEN 'retryable_failed' THEN came_from IS NULL
+        WHEN 'fulfilled' THEN came_from IS NULL
+        WHEN 'expired' THEN came_from IS NOT NULL
+        WHEN 'cancelled' THEN came_from IS NULL
+        ELSE FALSE END)
 ) STRICT, WITHOUT ROWID;
 
 -- So that a batch is counted without reading its vouchers.
@@ -63,11 +71,9 @@ CREATE TABLE redemption (
     id         TEXT NOT NULL PRIMARY KEY,
     voucher    BLOB NOT NULL REFERENCES voucher (hash),
     sku        TEXT NOT NULL REFERENCES sku (id),
-    status     TEXT NOT NULL CHECK (status IN
-        ('queued', 'ordering', 'waiting_sms', 'cooling_down', 'releasing', 'delivered', 'failed', 'cancelled')),
-    phase      TEXT NOT NULL CHECK (phase IN
-        ('queued', 'ordering', 'uncertain', 'waiting', 'releasing', 'cooling_down', 'delivered', 'failed', 'cancelled')),
-    is_live    INTEGER NOT NULL CHECK (is_live = (status NOT IN ('delivered', 'failed', 'cancelled'))),
+    status     TEXT NOT NULL,
+    phase      TEXT NOT NULL,
+    is_live    INTEGER NOT NULL,
     is_at_rest INTEGER NOT NULL CHECK (is_at_rest = 0 OR (is_at_rest = 1 AND is_live = 0)),
     version    INTEGER NOT NULL CHECK (version >= 1),
     epoch      INTEGER NOT NULL CHECK (epoch >= 1),
@@ -76,12 +82,33 @@ CREATE TABLE redemption (
     deadline   INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
-    state      TEXT NOT NULL
+    state      TEXT NOT NULL,
+    CHECK (CASE status
+        WHEN 'queued' THEN is_live = 1
+        WHEN 'ordering' THEN is_live = 1
+        WHEN 'waiting_sms' THEN is_live = 1
+        WHEN 'cooling_down' THEN is_live = 1
+        WHEN 'releasing' THEN is_live = 1
+        WHEN 'delivered' THEN is_live = 0
+        WHEN 'failed' THEN is_live = 0
+        WHEN 'cancelled' THEN is_live = 0
+        ELSE FALSE END),
+    CHECK (CASE phase
+        WHEN 'queued' THEN TRUE
+        WHEN 'ordering' THEN TRUE
+        WHEN 'uncertain' THEN TRUE
+        WHEN 'waiting' THEN TRUE
+        WHEN 'releasing' THEN TRUE
+        WHEN 'cooling_down' THEN TRUE
+        WHEN 'delivered' THEN TRUE
+        WHEN 'failed' THEN TRUE
+        WHEN 'cancelled' THEN TRUE
+        ELSE FALSE END)
 ) STRICT;
 CREATE UNIQUE INDEX one_live_redemption ON redemption (voucher) WHERE is_live = 1;
 CREATE UNIQUE INDEX one_delivery ON redemption (voucher) WHERE status = 'delivered';
 CREATE INDEX redemption_of_voucher ON redemption (voucher, created_at, id);
-CREATE INDEX redemption_not_at_rest ON redemption (created_at, id) WHERE is_at_rest = 0;
+CREATE INDEX redemption_not_at_rest ON redemption (created_at, id, owner) WHERE is_at_rest = 0;
 CREATE TRIGGER an_epoch_only_grows BEFORE UPDATE OF epoch ON redemption WHEN NEW.epoch < OLD.epoch
 BEGIN
     SELECT RAISE(ABORT, 'an epoch only grows');

@@ -41,7 +41,8 @@ impl Vouchers for SqliteStore {
     async fn batches(&self, before: Option<BatchId>, limit: u32) -> Result<Vec<BatchSummary>, StorageError> {
         self.read(|connection| {
             let sql = "SELECT * FROM batch
-                       WHERE ?1 IS NULL OR number < (SELECT number FROM batch WHERE id = ?1)
+                       WHERE number < CASE WHEN ?1 IS NULL THEN 9223372036854775807
+                           ELSE (SELECT number FROM batch WHERE id = ?1) END
                        ORDER BY number DESC LIMIT ?2";
             summaries(connection, sql, (before.map(|before| before.to_string()), limit))
         })

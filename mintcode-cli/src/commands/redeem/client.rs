@@ -105,7 +105,8 @@ impl Client {
 
     /// Redeems a voucher, or comes back to its redemption.
     pub(super) async fn begin(&self, code: &str, key: &str) -> Result<Sight, Trouble> {
-        let request = self.http.post(self.at("redeem")).header("idempotency-key", key).json(&json!({ "code": code }));
+        let request =
+            self.http.post(self.at("redeem")).header("idempotency-key", key).json(&json!({ "code": code }));
         let response = request.send().await.map_err(|error| lost(&error))?;
         sight(response).await
     }
@@ -134,7 +135,8 @@ async fn sight(response: Response) -> Result<Sight, Trouble> {
     let header = |name| response.headers().get(name).cloned();
     let etag = header(ETAG);
     let date = header(reqwest::header::DATE);
-    let wait = header(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok()).map(Duration::from_secs);
+    let wait =
+        header(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok()).map(Duration::from_secs);
     let body = response.bytes().await.map_err(|error| lost(&error))?;
     if status.is_success() {
         let shown = serde_json::from_slice(&body).map_err(|_| Trouble::Refused(foreign(status)))?;

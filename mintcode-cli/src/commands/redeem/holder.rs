@@ -5,11 +5,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use hmac::{Hmac, KeyInit, Mac};
-use mintcode_core::ports::Entropy;
 use sha2::Sha256;
 
 use crate::codes;
-use crate::system::SystemEntropy;
+use crate::system::{hex, random_secret};
 
 /// The token that proves who began a redemption.
 pub(super) struct Holder {
@@ -23,7 +22,7 @@ impl Holder {
         let kept = place().ok_or(io::ErrorKind::NotFound.into()).and_then(|path| read_or_make(&path));
         let token = kept.unwrap_or_else(|error: io::Error| {
             eprintln!("warning: a later run cannot come back to what this one begins: no token can be kept ({error})");
-            fresh()
+            random_secret()
         });
         Self { token }
     }
@@ -31,10 +30,11 @@ impl Holder {
     /// The `Idempotency-Key` for the voucher with this code, however it is written.
     pub(super) fn key(&self, code: &str) -> String {
         let written = codes::read_any(code).map_or_else(|_| code.to_owned(), |code| code.reveal());
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.token.as_bytes()).expect("HMAC takes keys of any length");
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(self.token.as_bytes()).expect("HMAC takes keys of any length");
         mac.update(written.as_bytes());
         let bytes = mac.finalize().into_bytes();
-        bytes.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        hex(&bytes[..16])
     }
 }
 
@@ -58,7 +58,7 @@ fn read_or_make(path: &Path) -> io::Result<String> {
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(&made)?.write_all(fresh().as_bytes())?;
+    options.open(&made)?.write_all(random_secret().as_bytes())?;
     let linked = fs::hard_link(&made, path);
     fs::remove_file(&made)?;
     match linked {
@@ -73,12 +73,6 @@ fn read(path: &Path) -> io::Result<String> {
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{} holds no token", path.display())));
     }
     Ok(token)
-}
-
-fn fresh() -> String {
-    let mut bytes = [0; 32];
-    SystemEntropy.fill(&mut bytes);
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

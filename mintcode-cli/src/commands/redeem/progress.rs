@@ -29,7 +29,8 @@ impl Progress {
 
     /// The line of voucher number `index`, from 0. It shows the voucher's mask, never its code.
     pub(super) fn line(&self, index: usize, code: &str) -> Line {
-        let mask = codes::read_any(code).map_or_else(|_| "not a code".to_owned(), |code| code.mask().to_string());
+        let mask =
+            codes::read_any(code).map_or_else(|_| "not a code".to_owned(), |code| code.mask().to_string());
         let name = if self.total > 1 { format!("{}. {mask}", index + 1) } else { mask };
         let bar = self.screen.as_ref().map(|screen| {
             let bar = screen.add(ProgressBar::new_spinner().with_prefix(name.clone()));

@@ -109,7 +109,9 @@ impl Run<'_> {
                 Err(trouble) => {
                     let (wait, why) = match trouble {
                         Trouble::Later { wait, why } => (wait, why),
-                        Trouble::Refused(problem) => (problem.retry_after.map(Duration::from_secs), problem.title),
+                        Trouble::Refused(problem) => {
+                            (problem.retry_after.map(Duration::from_secs), problem.title)
+                        }
                     };
                     self.line.say("connection lost, the redemption goes on; trying again");
                     if !patience.wait(wait).await {
@@ -170,8 +172,13 @@ impl Outcome {
                 detail.unwrap_or("cancelled; the voucher stays good").to_owned()
             }
             Self::Refused(Problem { title, detail, retry_after, .. }) => {
-                let again = retry_after.map_or_else(String::new, |seconds| format!(" Try again in {seconds} s."));
-                if detail.is_empty() { format!("{title}{again}") } else { format!("{title}: {detail}{again}") }
+                let again =
+                    retry_after.map_or_else(String::new, |seconds| format!(" Try again in {seconds} s."));
+                if detail.is_empty() {
+                    format!("{title}{again}")
+                } else {
+                    format!("{title}: {detail}{again}")
+                }
             }
             Self::Typo(why) => why.clone(),
             Self::Unreachable(why) => {

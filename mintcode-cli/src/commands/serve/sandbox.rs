@@ -7,7 +7,7 @@ use std::time::Duration;
 use mintcode_core::engine::{Issuer, MintRequest};
 use mintcode_core::ids::SupplierName;
 use mintcode_core::money::Currency;
-use mintcode_core::ports::{Catalogue, Entropy, Put};
+use mintcode_core::ports::{Catalogue, Put};
 use mintcode_core::sku::Sku;
 use mintcode_core::span;
 use mintcode_store::SqliteStore;
@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::commands::sku::SkuFile;
 use crate::config::{Address, Sources, SupplierSettings};
 use crate::exit::{Failure, chain};
-use crate::system::{SystemClock, SystemEntropy};
+use crate::system::{SystemClock, random_secret};
 use crate::{backend, output, server};
 
 /// What a kept sandbox's vouchers are keyed by, so that they are good after a restart. Everybody knows it.
@@ -59,17 +59,19 @@ impl Sandbox {
         sources.forget(&["database.", "supplier.", "suppliers."]);
         let is_kept = sources.is_given("database.url");
         for (key, value) in TIMES {
-            sources.default(key, value);
+            sources.set_default(key, value);
         }
-        sources.default("admin_api_key", format!("adm_{}", random_hex()));
-        sources.default("voucher.secret", if is_kept { KNOWN_SECRET.to_owned() } else { random_hex() });
+        sources.set_default("admin_api_key", format!("adm_{}", random_secret()));
+        sources
+            .set_default("voucher.secret", if is_kept { KNOWN_SECRET.to_owned() } else { random_secret() });
         Self { is_kept, sms_after: None, skus: Vec::new(), stop: CancellationToken::new(), supplier: None }
     }
 
     /// Opens the sandbox's database and puts the demo SKUs into it.
     pub(super) async fn open(&mut self, sources: &Sources) -> Result<Arc<SqliteStore>, Failure> {
         self.sms_after = Some(sources.sandbox_sms_after()?);
-        self.skus = SkuFile::parse(Path::new("the demo SKUs"), include_str!("demo_skus.toml").to_owned())?.skus;
+        self.skus =
+            SkuFile::parse(Path::new("the demo SKUs"), include_str!("demo_skus.toml").to_owned())?.skus;
         let store = if self.is_kept {
             let path = sources.database()?.path;
             let store = backend::opened(SqliteStore::open_serving(&path))?;
@@ -87,7 +89,8 @@ impl Sandbox {
 
     /// A database that sells anything else belongs to somebody, and no simulated supplier may serve its customers.
     async fn refuse_a_real_one(&self, store: &SqliteStore, path: &Path) -> Result<(), Failure> {
-        let stored = store.skus().await.map_err(|error| Failure::because("the SKUs cannot be read", &error))?;
+        let stored =
+            store.skus().await.map_err(|error| Failure::because("the SKUs cannot be read", &error))?;
         if stored.iter().all(|sku| self.skus.iter().any(|demo| demo.id == sku.id)) {
             return Ok(());
         }
@@ -101,8 +104,9 @@ impl Sandbox {
     /// Starts the simulated supplier on a port of its own.
     pub(super) async fn start_supplier(&mut self) -> Result<SupplierSettings, Failure> {
         let broken = |error: &(dyn std::error::Error + 'static)| Failure::work(chain(error));
-        let api_key: SecretString = random_hex().into();
-        let mut scenario = Scenario::from_toml(include_str!("demo_scenario.toml")).map_err(|error| broken(&error))?;
+        let api_key: SecretString = random_secret().into();
+        let mut scenario =
+            Scenario::from_toml(include_str!("demo_scenario.toml")).map_err(|error| broken(&error))?;
         scenario.api_key = Some(api_key.clone());
         scenario.sms_after = self.sms_after.unwrap_or(scenario.sms_after);
 
@@ -168,11 +172,14 @@ impl Sandbox {
             lines.extend(codes.iter().map(|code| format!("  {code}")));
         }
         lines.push(String::new());
-        lines.push(format!("An SMS comes {sms_after} after its number. Ctrl-C ends it{}.", if self.is_kept {
-            "; everything but the supplier's side is kept"
-        } else {
-            ", and nothing is kept"
-        }));
+        lines.push(format!(
+            "An SMS comes {sms_after} after its number. Ctrl-C ends it{}.",
+            if self.is_kept {
+                "; everything but the supplier's side is kept"
+            } else {
+                ", and nothing is kept"
+            }
+        ));
         lines
     }
 
@@ -201,10 +208,4 @@ async fn mint(issuer: &Issuer, sku: &Sku, count: u32, group: usize) -> Result<Ve
     let minted = issuer.mint(request).await;
     let minted = minted.map_err(|error| Failure::because("the demo vouchers cannot be minted", &error))?;
     Ok(minted.codes.map(|code| code.grouped(group)).collect())
-}
-
-fn random_hex() -> String {
-    let mut bytes = [0; 20];
-    SystemEntropy.fill(&mut bytes);
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

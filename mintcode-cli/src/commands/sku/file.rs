@@ -27,7 +27,8 @@ struct Tables {
 impl SkuFile {
     pub(super) fn read(path: &Path) -> Result<Self, Failure> {
         let text = fs::read_to_string(path);
-        let text = text.map_err(|error| Failure::work(format!("{} cannot be read: {error}", path.display())))?;
+        let text =
+            text.map_err(|error| Failure::work(format!("{} cannot be read: {error}", path.display())))?;
         Self::parse(path, text)
     }
 
@@ -35,7 +36,10 @@ impl SkuFile {
         let tables: Tables = toml::from_str(&text).map_err(|error| unreadable(path, &text, &error))?;
         let mut file = Self { skus: Vec::new(), path: path.to_owned(), text };
         if tables.sku.is_empty() {
-            return Err(Failure::work(format!("{} has no [[sku]]; `mintcode sku apply --help` shows one", path.display())));
+            return Err(Failure::work(format!(
+                "{} has no [[sku]]; `mintcode sku apply --help` shows one",
+                path.display()
+            )));
         }
         for (index, spec) in tables.sku.into_iter().enumerate() {
             let sku = Sku::try_from(spec).map_err(|errors| file.malformed(index, &errors))?;
@@ -45,7 +49,9 @@ impl SkuFile {
                 (false, false) => None,
             };
             if let Some(field) = file.skus.iter().find_map(twin) {
-                return Err(file.malformed(index, &[FieldError::new(field, "is that of another SKU of this file")]));
+                return Err(
+                    file.malformed(index, &[FieldError::new(field, "is that of another SKU of this file")])
+                );
             }
             file.skus.push(sku);
         }
@@ -55,7 +61,9 @@ impl SkuFile {
     /// What is said about SKU number `index` that storage does not take.
     pub(super) fn refused(&self, index: usize, error: &SkuError) -> Failure {
         let (field, message) = match error {
-            SkuError::Fixed(field) => (*field, "is fixed once a batch exists; give the change an id of its own"),
+            SkuError::Fixed(field) => {
+                (*field, "is fixed once a batch exists; give the change an id of its own")
+            }
             SkuError::LabelTaken => ("label", "belongs to another SKU; choose another one"),
             SkuError::Invalid(error) => return self.malformed(index, std::slice::from_ref(error)),
             SkuError::NoSku | SkuError::NoPlan | SkuError::Exists | SkuError::Storage(_) => {
@@ -68,7 +76,8 @@ impl SkuFile {
     fn malformed(&self, index: usize, errors: &[FieldError]) -> Failure {
         let lines = errors.iter().map(|FieldError { field, message }| {
             let fields = steps(field);
-            let line = line_of(&self.text, &[&[Step::Key("sku"), Step::Index(index)], fields.as_slice()].concat());
+            let line =
+                line_of(&self.text, &[&[Step::Key("sku"), Step::Index(index)], fields.as_slice()].concat());
             format!("{}:{line}: {field} {message}", self.path.display())
         });
         let mut lines: Vec<_> = lines.collect();
@@ -98,7 +107,9 @@ fn steps(field: &str) -> Vec<Step<'_>> {
 fn unreadable(path: &Path, text: &str, error: &toml::de::Error) -> Failure {
     let line = line_at(text, error.span().map_or(0, |span| span.start));
     let message = error.message().trim().replace('\n', " ");
-    let key = key_on(text, line).filter(|key| !message.contains(*key)).map_or_else(String::new, |key| format!("{key}: "));
+    let key = key_on(text, line)
+        .filter(|key| !message.contains(*key))
+        .map_or_else(String::new, |key| format!("{key}: "));
     Failure::work(format!("{}:{line}: {key}{message}", path.display()))
 }
 
@@ -153,7 +164,11 @@ max_cost = "0.20"
     #[test]
     fn an_error_names_file_line_and_key() {
         for (from, to, expected) in [
-            ("operator = \"virtual4\"", "operator = \"any\"", "s.toml:14: plan[0].operator must name one operator"),
+            (
+                "operator = \"virtual4\"",
+                "operator = \"any\"",
+                "s.toml:14: plan[0].operator must name one operator",
+            ),
             ("max_duration = \"3s\"", "max_duration = \"3\"", "s.toml:9: max_duration: "),
             ("max_duration", "max_durations", "s.toml:9: unknown field `max_durations`"),
             ("price = \"0.80\"", "price = 0.80", "s.toml:7: price: "),

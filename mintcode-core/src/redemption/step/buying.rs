@@ -7,19 +7,19 @@ use chrono::{DateTime, Utc};
 use super::Step;
 use crate::ids::PlanId;
 use crate::money::Amount;
+use crate::order::Message;
 use crate::order::Order;
+use crate::ports::{Stop, Wanted};
 use crate::redemption::choice::again;
 use crate::redemption::search::{Found, find};
 use crate::redemption::{
-    AfterRelease, Choice, ClosedAttempt, Decision, Effect, Failure, FailureKind, GiveBack, Held, Intent, Listing,
-    NotBought, Outcome, Phase, Redemption, Releasing, Search, Surplus, choose,
+    AfterRelease, Choice, ClosedAttempt, Decision, Effect, Failure, FailureKind, GiveBack, Held, Intent,
+    Listing, NotBought, Outcome, Phase, Redemption, Releasing, Search, Surplus, choose,
 };
-use crate::order::Message;
-use crate::ports::{Stop, Wanted};
 use crate::sku::Plan;
 
 /// How long after its deadline a lost purchase is still looked for on an account that is ours alone.
-const SEARCH_PAST_DEADLINE: Duration = Duration::from_secs(60);
+const SEARCH_PAST_DEADLINE: Duration = Duration::from_mins(1);
 
 impl Step<'_> {
     /// Tries the next plan, or ends `next` where none is left.
@@ -52,7 +52,7 @@ impl Step<'_> {
     pub(super) fn time_for_another(&self, redemption: &Redemption, plan: &Plan) -> Duration {
         let facts = self.context.suppliers.get(&plan.supplier);
         let minimum_age = facts.map_or(Duration::ZERO, |facts| facts.capabilities.minimum_cancel_age);
-        (redemption.policy.max_duration / 4).min(Duration::from_secs(60)).max(minimum_age)
+        (redemption.policy.max_duration / 4).min(Duration::from_mins(1)).max(minimum_age)
     }
 
     fn intend(&self, redemption: &Redemption, plan: &Plan, cap: Amount, reason: String) -> Intent {
@@ -108,8 +108,7 @@ impl Step<'_> {
 
     /// The attempt was given up before its order came to light: the order goes back unseen.
     fn bought_too_late(&self, attempt: u32, order: Order) -> Option<Decision> {
-        let given_up =
-            |closed: &ClosedAttempt| closed.intent.number == attempt && closed.order.is_none();
+        let given_up = |closed: &ClosedAttempt| closed.intent.number == attempt && closed.order.is_none();
         let index = self.redemption.closed.iter().position(given_up)?;
         let mut next = self.redemption.clone();
         let closed = next.closed.remove(index);
@@ -141,7 +140,8 @@ impl Step<'_> {
             next.number_shown = true;
             return self.store(Redemption { phase: Phase::Waiting(held), ..next }, None);
         };
-        let releasing = Releasing { held, by: GiveBack::Cancel, then, not_before: self.now, asked: 0, unknown: 0 };
+        let releasing =
+            Releasing { held, by: GiveBack::Cancel, then, not_before: self.now, asked: 0, unknown: 0 };
         self.store(Redemption { phase: Phase::Releasing(releasing), ..next }, None)
     }
 
@@ -158,7 +158,9 @@ impl Step<'_> {
         let next = |outcome| self.without_order(intent, outcome);
         Some(match why {
             NotBought::OutOfStock => self.attempt_next(next(Outcome::OutOfStock)),
-            NotBought::Stopped(_) if self.redemption.cancel_wished => self.attempt_next(next(Outcome::Stopped)),
+            NotBought::Stopped(_) if self.redemption.cancel_wished => {
+                self.attempt_next(next(Outcome::Stopped))
+            }
             NotBought::Stopped(stop) => {
                 self.fail(next(Outcome::Stopped), FailureKind::ContactSupport, Some(stop))
             }
@@ -193,7 +195,10 @@ impl Step<'_> {
         if until >= next.deadline {
             return self.fail(next, FailureKind::TemporarilyUnavailable, None);
         }
-        self.store(Redemption { phase: Phase::CoolingDown { until, plan: intent.plan.clone() }, ..next }, None)
+        self.store(
+            Redemption { phase: Phase::CoolingDown { until, plan: intent.plan.clone() }, ..next },
+            None,
+        )
     }
 
     fn backoff(&self) -> Duration {
@@ -209,7 +214,11 @@ impl Step<'_> {
     }
 
     fn search_ends(&self, redemption: &Redemption, intent: &Intent) -> DateTime<Utc> {
-        if self.is_searchable(intent) { redemption.deadline + SEARCH_PAST_DEADLINE } else { redemption.deadline }
+        if self.is_searchable(intent) {
+            redemption.deadline + SEARCH_PAST_DEADLINE
+        } else {
+            redemption.deadline
+        }
     }
 
     /// When a lost purchase is next looked for.
@@ -248,7 +257,10 @@ impl Step<'_> {
             Found::Absent => match search.absent_since {
                 None => {
                     let search = Search { absent_since: Some(self.now), ..search.clone() };
-                    self.store(Redemption { phase: Phase::Uncertain(search), ..self.redemption.clone() }, None)
+                    self.store(
+                        Redemption { phase: Phase::Uncertain(search), ..self.redemption.clone() },
+                        None,
+                    )
                 }
                 Some(since) if self.now >= since + timing.settle_time / 2 => {
                     let next = self.without_order(&search.intent, Outcome::Absent);

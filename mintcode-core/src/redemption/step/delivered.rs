@@ -31,7 +31,9 @@ impl Step<'_> {
                 self.settle(&delivery, Settlement::Finishing { not_before, asked: asked + 1, unknown }, None)
             }
             settlement if changed => self.settle(&delivery, settlement, None),
-            Settlement::Open { .. } | Settlement::Finishing { .. } | Settlement::Settled { .. } => self.stay(),
+            Settlement::Open { .. } | Settlement::Finishing { .. } | Settlement::Settled { .. } => {
+                self.stay()
+            }
         }
     }
 
@@ -56,7 +58,11 @@ impl Step<'_> {
             (Call::Check, _) => self.stay(),
             (Call::Settle, _) => {
                 let asked = asked + 1;
-                self.settle(delivery, Settlement::Finishing { not_before, asked, unknown }, Some(check(&delivery.held)))
+                self.settle(
+                    delivery,
+                    Settlement::Finishing { not_before, asked, unknown },
+                    Some(check(&delivery.held)),
+                )
             }
         }
     }

@@ -4,11 +4,11 @@ use chrono::{DateTime, Utc};
 
 use super::{Step, settle_pause};
 use crate::order::{OrderId, OrderStatus, Sight};
-use crate::redemption::{
-    AfterRelease, Call, CallFailure, ClosedAttempt, Decision, Delivery, Effect, FailureKind, GiveBack, Held, Outcome,
-    Phase, Redemption, Releasing, Settlement,
-};
 use crate::redemption::code::code_of;
+use crate::redemption::{
+    AfterRelease, Call, CallFailure, ClosedAttempt, Decision, Delivery, Effect, FailureKind, GiveBack, Held,
+    Outcome, Phase, Redemption, Releasing, Settlement,
+};
 use crate::sku::OnNoSms;
 
 impl Step<'_> {
@@ -51,8 +51,12 @@ impl Step<'_> {
     pub(super) fn seen(&self, order: &OrderId, sight: &Sight) -> Decision {
         match &self.redemption.phase {
             Phase::Waiting(held) if held.order.id == *order => self.seen_waiting(held, sight),
-            Phase::Releasing(releasing) if releasing.held.order.id == *order => self.seen_releasing(releasing, sight),
-            Phase::Delivered(delivery) if delivery.held.order.id == *order => self.seen_delivered(delivery, sight),
+            Phase::Releasing(releasing) if releasing.held.order.id == *order => {
+                self.seen_releasing(releasing, sight)
+            }
+            Phase::Delivered(delivery) if delivery.held.order.id == *order => {
+                self.seen_delivered(delivery, sight)
+            }
             _ => self.seen_background(order, sight),
         }
     }
@@ -98,8 +102,12 @@ impl Step<'_> {
                     let then = AfterRelease::Fail(FailureKind::NoSms);
                     let not_before = self.now + settle_pause(0);
                     let held = held.clone();
-                    let releasing = Releasing { held, by: GiveBack::Cancel, then, not_before, asked: 0, unknown: 1 };
-                    self.store(Redemption { phase: Phase::Releasing(releasing), ..self.redemption.clone() }, None)
+                    let releasing =
+                        Releasing { held, by: GiveBack::Cancel, then, not_before, asked: 0, unknown: 1 };
+                    self.store(
+                        Redemption { phase: Phase::Releasing(releasing), ..self.redemption.clone() },
+                        None,
+                    )
                 }
                 CallFailure::Throttled { .. }
                 | CallFailure::Stopped(_)
@@ -140,7 +148,12 @@ impl Step<'_> {
         }
     }
 
-    fn release_later(&self, releasing: &Releasing, pause: std::time::Duration, effect: Option<Effect>) -> Decision {
+    fn release_later(
+        &self,
+        releasing: &Releasing,
+        pause: std::time::Duration,
+        effect: Option<Effect>,
+    ) -> Decision {
         let releasing =
             Releasing { not_before: self.now + pause, asked: releasing.asked + 1, ..releasing.clone() };
         self.store(Redemption { phase: Phase::Releasing(releasing), ..self.redemption.clone() }, effect)

@@ -70,7 +70,8 @@ impl Step<'_> {
         effect: Option<Effect>,
     ) -> Decision {
         let mut next = self.redemption.clone();
-        next.background[index] = Surplus { not_before: self.now + pause, asked: surplus.asked + 1, ..surplus };
+        next.background[index] =
+            Surplus { not_before: self.now + pause, asked: surplus.asked + 1, ..surplus };
         self.store(next, effect)
     }
 

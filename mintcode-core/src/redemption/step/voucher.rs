@@ -34,8 +34,9 @@ fn end(after: &Redemption, ready_at: DateTime<Utc>) -> VoucherEvent {
 
 /// The plan of the last number that got no SMS.
 fn without_sms(redemption: &Redemption) -> Option<PlanId> {
-    let silent = redemption.closed.iter().filter(|closed| {
-        matches!(closed.outcome, Outcome::NoSms | Outcome::Replaced)
-    });
+    let silent = redemption
+        .closed
+        .iter()
+        .filter(|closed| matches!(closed.outcome, Outcome::NoSms | Outcome::Replaced));
     silent.max_by_key(|closed| closed.intent.number).map(|closed| closed.intent.plan.clone())
 }

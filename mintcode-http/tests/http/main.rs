@@ -1,0 +1,11 @@
+//! The adapter over the real engine, in memory and in paused time, through its router.
+
+mod admin;
+mod forms;
+mod held;
+mod problems;
+mod redeeming;
+mod refusals;
+mod secrecy;
+mod serving;
+mod shop;
