@@ -8,6 +8,8 @@
 mod keys;
 mod settings;
 mod sources;
+#[cfg(test)]
+mod tests;
 mod value;
 
 pub(crate) use self::settings::{LogSettings, SupplierSettings};

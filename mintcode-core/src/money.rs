@@ -68,12 +68,11 @@ fn parse(text: &str) -> Option<i64> {
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
     let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     // Zeros behind the sixth digit carry nothing; anything else there would be lost.
-    let fraction = if fraction.len() > 6 { fraction.trim_end_matches('0') } else { fraction };
-    let fraction = if fraction.is_empty() { "0" } else { fraction };
-    if !all_digits(whole) || !all_digits(fraction) || fraction.len() > 6 {
+    let (kept, lost) = fraction.split_at_checked(6).unwrap_or((fraction, ""));
+    if !all_digits(whole) || !all_digits(kept) || lost.bytes().any(|byte| byte != b'0') {
         return None;
     }
-    let micros: i64 = format!("{fraction:0<6}").parse().ok()?;
+    let micros: i64 = format!("{kept:0<6}").parse().ok()?;
     let total = whole.parse::<i64>().ok()?.checked_mul(MICROS)?.checked_add(micros)?;
     Some(if negative { -total } else { total })
 }

@@ -326,7 +326,7 @@ async fn the_schema_itself_forbids_what_must_never_happen() {
     )
     .unwrap();
     for sql in [
-        "INSERT INTO redemption SELECT 'rdm_2', voucher, sku, status, phase, is_live, is_at_rest, version, epoch, owner,
+        "INSERT INTO redemption SELECT 'rdm_2', voucher, sku, status, phase, standing, is_at_rest, version, epoch, owner,
              next, deadline, created_at, updated_at, state FROM redemption",
         "UPDATE voucher SET state = 'fulfilled', came_from = NULL",
         "UPDATE voucher SET state = 'locked', came_from = NULL",

@@ -87,28 +87,46 @@ impl Worker {
     }
 
     async fn adopt(&mut self) {
-        let storage = self.driver.journal.storage();
+        let driver = Arc::clone(&self.driver);
+        let storage = driver.journal.storage();
         loop {
             let adopted =
                 match persist("taking over redemptions", || storage.adopt(self.me, ADOPTED_AT_ONCE)).await {
                     Ok(adopted) => adopted,
                     Err(error) => {
                         tracing::error!(error = %Chain(&error), "redemptions could not be taken over");
-                        return;
+                        break;
                     }
                 };
             if adopted.is_empty() {
-                return;
+                break;
             }
             tracing::info!(count = adopted.len(), "took over redemptions");
             let now = self.driver.clock.now();
             for redemption in adopted {
-                let (live, due) = (&mut self.live, &mut self.due);
-                due.push(Reverse((now, redemption.id)));
                 let id = redemption.id;
                 let redemption = Box::new(redemption);
-                live.insert(id, Slot::Idle { redemption, wake_at: now, event: Event::Recovered, look: true });
+                self.due.push(Reverse((now, id)));
+                self.live
+                    .insert(id, Slot::Idle { redemption, wake_at: now, event: Event::Recovered, look: true });
             }
+        }
+        self.read_left_inboxes().await;
+    }
+
+    /// A redemption at rest may have been told something while nobody listened.
+    async fn read_left_inboxes(&mut self) {
+        let driver = Arc::clone(&self.driver);
+        let storage = driver.journal.storage();
+        match persist("reading inboxes", || storage.inboxes(ADOPTED_AT_ONCE)).await {
+            Ok(ids) => {
+                for id in ids {
+                    if !self.live.contains_key(&id) {
+                        self.fetch(id, Duration::ZERO, Event::Recovered);
+                    }
+                }
+            }
+            Err(error) => tracing::error!(error = %Chain(&error), "inboxes could not be read"),
         }
     }
 

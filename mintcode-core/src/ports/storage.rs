@@ -60,7 +60,7 @@ pub struct Begin {
 pub enum BeginBy {
     /// By the hashes of its code under every secret in use, current first.
     Code(Vec<VoucherHash>),
-    /// By the id of a redemption of it that failed or was cancelled: that redemption's holder asks for another.
+    /// By the id of its latest redemption, which failed or was cancelled: that redemption's holder asks for another.
     Again(RedemptionId),
 }
 

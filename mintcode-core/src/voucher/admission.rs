@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Voucher, VoucherEvent, VoucherState};
 use crate::ids::RedemptionId;
-use crate::redemption::{Holder, Redemption};
+use crate::redemption::{Holder, Phase, Redemption};
 use crate::sku::Sku;
 
 /// What is to happen to someone who posted a voucher.
@@ -73,8 +73,8 @@ pub struct Request {
     pub holder: Holder,
     /// The id of the redemption that begins, if one does.
     pub id: RedemptionId,
-    /// Whether the holder asks for another redemption by the id of `last`, rather than by the voucher's code.
-    pub again: bool,
+    /// The redemption whose holder asks for another one by its id, rather than by the voucher's code.
+    pub again: Option<RedemptionId>,
 }
 
 /// Decides on `voucher`, whose SKU is `sku` and whose latest redemption is `last`.
@@ -86,11 +86,18 @@ pub fn admit(
     request: Request,
     now: DateTime<Utc>,
 ) -> Admission {
-    let same_holder = request.again || last.is_some_and(|last| last.holder.is(&request.holder));
-    match voucher.state {
-        VoucherState::Locked { .. } | VoucherState::Redeeming { .. } if request.again => {
-            Admission::Refused(Refusal::NotAllowed)
+    let mut request = request;
+    if let Some(again) = request.again {
+        // Only the latest redemption can be followed by another, which stays with its holder.
+        match last
+            .filter(|last| last.id == again && !matches!(last.phase, Phase::Delivered(_)) && last.is_final())
+        {
+            Some(last) => request.holder = last.holder.clone(),
+            None => return Admission::Refused(Refusal::NotAllowed),
         }
+    }
+    let same_holder = last.is_some_and(|last| last.holder.is(&request.holder));
+    match voucher.state {
         VoucherState::Locked { .. } | VoucherState::Redeeming { .. } | VoucherState::Fulfilled
             if same_holder =>
         {

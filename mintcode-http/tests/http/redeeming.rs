@@ -163,7 +163,7 @@ async fn a_number_is_replaced_and_a_redemption_given_up() {
 #[tokio::test(start_paused = true)]
 async fn names_come_in_the_readers_language() {
     let shop = Shop::open().await;
-    let (id, _) = shop.redemption("queued").await;
+    let (id, _) = shop.begun().await;
     let seen = shop.get_with(&format!("/redeem/{id}"), &[("accept-language", "zh-CN")]).await;
     assert_eq!(seen.value()["sku"]["name"], "Telegram · 加拿大");
 }

@@ -25,7 +25,7 @@ async fn everything_seen(shop: &Shop, status: &str) -> Vec<Answer> {
 #[tokio::test(start_paused = true)]
 async fn no_answer_to_a_customer_tells_where_numbers_come_from() {
     for (line, statuses) in [
-        (Line::default(), vec!["queued", "waiting_sms", "delivered"]),
+        (Line::default(), vec!["waiting_sms", "delivered"]),
         (silent(), vec!["waiting_sms", "failed"]),
         (Line { stock: 0, ..Line::default() }, vec!["failed"]),
     ] {

@@ -154,10 +154,15 @@ impl Shop {
         panic!("never {status}: {}", self.get(&format!("/redeem/{id}")).await.body)
     }
 
-    /// A redemption of a fresh voucher that has come to `status`, and the voucher.
-    pub(crate) async fn redemption(&self, status: &str) -> (String, String) {
+    /// A redemption of a fresh voucher that has just begun, and the voucher.
+    pub(crate) async fn begun(&self) -> (String, String) {
         let code = self.mint_one().await;
-        let id = self.redeem(&code, &[]).await.id();
+        (self.redeem(&code, &[]).await.id(), code)
+    }
+
+    /// The same when it has come to `status`.
+    pub(crate) async fn redemption(&self, status: &str) -> (String, String) {
+        let (id, code) = self.begun().await;
         self.until(&id, status).await;
         (id, code)
     }

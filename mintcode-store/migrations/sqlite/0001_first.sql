@@ -73,8 +73,9 @@ CREATE TABLE redemption (
     sku        TEXT NOT NULL REFERENCES sku (id),
     status     TEXT NOT NULL,
     phase      TEXT NOT NULL,
-    is_live    INTEGER NOT NULL,
-    is_at_rest INTEGER NOT NULL CHECK (is_at_rest = 0 OR (is_at_rest = 1 AND is_live = 0)),
+    -- What indexes need of the status. Most changes leave it and its indexes alone.
+    standing   TEXT NOT NULL,
+    is_at_rest INTEGER NOT NULL CHECK (is_at_rest = 0 OR (is_at_rest = 1 AND standing <> 'live')),
     version    INTEGER NOT NULL CHECK (version >= 1),
     epoch      INTEGER NOT NULL CHECK (epoch >= 1),
     owner      TEXT,
@@ -84,14 +85,14 @@ CREATE TABLE redemption (
     updated_at INTEGER NOT NULL,
     state      TEXT NOT NULL,
     CHECK (CASE status
-        WHEN 'queued' THEN is_live = 1
-        WHEN 'ordering' THEN is_live = 1
-        WHEN 'waiting_sms' THEN is_live = 1
-        WHEN 'cooling_down' THEN is_live = 1
-        WHEN 'releasing' THEN is_live = 1
-        WHEN 'delivered' THEN is_live = 0
-        WHEN 'failed' THEN is_live = 0
-        WHEN 'cancelled' THEN is_live = 0
+        WHEN 'queued' THEN standing = 'live'
+        WHEN 'ordering' THEN standing = 'live'
+        WHEN 'waiting_sms' THEN standing = 'live'
+        WHEN 'cooling_down' THEN standing = 'live'
+        WHEN 'releasing' THEN standing = 'live'
+        WHEN 'delivered' THEN standing = 'delivered'
+        WHEN 'failed' THEN standing = 'ended'
+        WHEN 'cancelled' THEN standing = 'ended'
         ELSE FALSE END),
     CHECK (CASE phase
         WHEN 'queued' THEN TRUE
@@ -105,8 +106,8 @@ CREATE TABLE redemption (
         WHEN 'cancelled' THEN TRUE
         ELSE FALSE END)
 ) STRICT;
-CREATE UNIQUE INDEX one_live_redemption ON redemption (voucher) WHERE is_live = 1;
-CREATE UNIQUE INDEX one_delivery ON redemption (voucher) WHERE status = 'delivered';
+CREATE UNIQUE INDEX one_live_redemption ON redemption (voucher) WHERE standing = 'live';
+CREATE UNIQUE INDEX one_delivery ON redemption (voucher) WHERE standing = 'delivered';
 CREATE INDEX redemption_of_voucher ON redemption (voucher, created_at, id);
 CREATE INDEX redemption_not_at_rest ON redemption (created_at, id, owner) WHERE is_at_rest = 0;
 CREATE TRIGGER an_epoch_only_grows BEFORE UPDATE OF epoch ON redemption WHEN NEW.epoch < OLD.epoch

@@ -6,14 +6,17 @@ use mintcode_core::redemption::{HolderKey, Redemption};
 use mintcode_core::voucher::{Admission, Refusal, Request, VoucherHash, admit};
 use rusqlite::Connection;
 
-use super::commit::insert_event;
+use super::commit::{insert_event, standing};
 use super::redemptions::{execute, load, row};
 use super::{catalogue, vouchers};
 use crate::rows::{Row, count, json, micros};
 
 pub(super) fn begin(connection: &Connection, begin: Begin) -> Result<Begun, StorageError> {
     let Begin { by, holder, id, owner, now } = begin;
-    let again = matches!(by, BeginBy::Again(_));
+    let again = match &by {
+            BeginBy::Again(id) => Some(*id),
+            BeginBy::Code(_) => None,
+        };
     let voucher = match by {
         BeginBy::Code(hashes) => vouchers::find(connection, &hashes)?,
         BeginBy::Again(id) => match load(connection, &id.to_string())? {
@@ -85,7 +88,7 @@ fn set_next(connection: &Connection, last: RedemptionId, next: RedemptionId) -> 
 
 fn insert(connection: &Connection, redemption: &Redemption) -> Result<(), StorageError> {
     let sql =
-        "INSERT INTO redemption (id, voucher, sku, status, phase, is_live, is_at_rest, version, epoch, owner,
+        "INSERT INTO redemption (id, voucher, sku, status, phase, standing, is_at_rest, version, epoch, owner,
                    deadline, created_at, updated_at, state)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
     let Redemption { id, voucher, sku, version, epoch, owner, deadline, created_at, updated_at, .. } =
@@ -97,7 +100,7 @@ fn insert(connection: &Connection, redemption: &Redemption) -> Result<(), Storag
         sku.as_str(),
         redemption.status().name(),
         redemption.phase.name(),
-        !redemption.is_final(),
+        standing(redemption),
         redemption.is_at_rest(),
         count(*version),
         count(*epoch),

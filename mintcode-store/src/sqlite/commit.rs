@@ -1,7 +1,7 @@
 //! Storing one change of a redemption with everything that belongs to it.
 
 use mintcode_core::ports::storage::{Commit, StorageError};
-use mintcode_core::redemption::AttemptRow;
+use mintcode_core::redemption::{AttemptRow, Phase, Redemption};
 use rusqlite::Connection;
 
 use super::redemptions::{claimant, execute, row, size};
@@ -51,25 +51,32 @@ impl PreparedCommit {
     /// Owner and follower are not the change's to make.
     fn update_redemption(&self, connection: &Connection) -> Result<(), StorageError> {
         let sql =
-            "UPDATE redemption SET status = ?4, phase = ?5, is_live = ?6, is_at_rest = ?7, version = ?2,
-                       deadline = ?8, updated_at = ?9, state = ?10
+            "UPDATE redemption SET status = ?6, phase = ?7, version = ?2, deadline = ?8, updated_at = ?9,
+                       state = ?10
+                   WHERE id = ?1 AND version + 1 = ?2 AND epoch = ?3 AND standing = ?4 AND is_at_rest = ?5";
+        // Naming a column, even with the value it has, makes SQLite write every index that has it.
+        let sql_to_another_standing =
+            "UPDATE redemption SET status = ?6, phase = ?7, version = ?2, deadline = ?8,
+                       updated_at = ?9, state = ?10, standing = ?4, is_at_rest = ?5
                    WHERE id = ?1 AND version + 1 = ?2 AND epoch = ?3";
         let next = &self.commit.next;
         let (version, epoch) = (count(next.version), count(next.epoch));
-        let parameters = (
-            &self.id,
-            version,
-            epoch,
-            next.status().name(),
-            next.phase.name(),
-            !next.is_final(),
-            next.is_at_rest(),
-            micros(next.deadline),
-            micros(next.updated_at),
-            &self.state,
-        );
-        if execute(connection, sql, parameters, || Row::of("redemption", &self.id))? == 1 {
-            return Ok(());
+        for sql in [sql, sql_to_another_standing] {
+            let parameters = (
+                &self.id,
+                version,
+                epoch,
+                standing(next),
+                next.is_at_rest(),
+                next.status().name(),
+                next.phase.name(),
+                micros(next.deadline),
+                micros(next.updated_at),
+                &self.state,
+            );
+            if execute(connection, sql, parameters, || Row::of("redemption", &self.id))? == 1 {
+                return Ok(());
+            }
         }
         let sql = "SELECT epoch FROM redemption WHERE id = ?1";
         let stored: Option<i64> = row(connection, sql, [&self.id], |row| row.get(0))?;
@@ -125,6 +132,20 @@ impl PreparedCommit {
         );
         execute(connection, sql, parameters, || Row::of("attempt", &format!("{}/{number}", self.id)))
             .map(drop)
+    }
+}
+
+/// What the indexes of redemptions need of its status.
+pub(super) fn standing(redemption: &Redemption) -> &'static str {
+    match redemption.phase {
+        Phase::Delivered(_) => "delivered",
+        Phase::Failed(_) | Phase::Cancelled => "ended",
+        Phase::Queued
+        | Phase::Ordering(_)
+        | Phase::Uncertain(_)
+        | Phase::Waiting(_)
+        | Phase::Releasing(_)
+        | Phase::CoolingDown { .. } => "live",
     }
 }
 

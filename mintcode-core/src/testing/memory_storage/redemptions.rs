@@ -146,7 +146,10 @@ fn take_over(redemption: &mut Redemption, worker: WorkerId) -> Redemption {
 impl State {
     fn begin(&mut self, begin: Begin) -> Result<Begun, StorageError> {
         let Begin { by, holder, id, owner, now } = begin;
-        let again = matches!(by, BeginBy::Again(_));
+        let again = match &by {
+            BeginBy::Again(id) => Some(*id),
+            BeginBy::Code(_) => None,
+        };
         let hash = match by {
             BeginBy::Code(hashes) => hashes.into_iter().find(|hash| self.vouchers.contains_key(hash)),
             BeginBy::Again(id) => match self.redemptions.get(&id) {
