@@ -29,7 +29,7 @@ fn codes(keys: &VoucherKeys, label: &Label, nonce: &BatchNonce) {
         .derive_batch(keys.current_id(), nonce, label, Shape::default(), CODES)
         .expect("the batch is small and its key is known");
     for code in codes {
-        black_box((keys.lookup_hash(&code), code));
+        black_box((keys.lookup_hash(&code), &code));
     }
 }
 

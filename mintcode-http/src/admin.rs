@@ -25,7 +25,9 @@ pub(crate) fn routes(shared: &Shared) -> Router<Shared> {
 /// Lets only those through who have the operator's key.
 async fn with_key(State(shared): State<Shared>, request: Request, next: Next) -> Result<Response, ApiError> {
     let sent = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let key = sent.and_then(|sent| sent.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let key = sent
+        .and_then(|sent| sent.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     if key.is_some_and(|(_, key)| shared.is_admin(key.trim())) {
         Ok(next.run(request).await)
     } else {

@@ -95,7 +95,11 @@ impl Asked {
     /// The problem in words, under the status and headers that `response` has.
     fn worded(&self, problem: &ApiError, response: &Response, site: &Site) -> Response {
         let lang = self.reader.lang;
-        let page = if self.wants_page { pages::problem_page(problem, self.reader, &self.uri, site).ok() } else { None };
+        let page = if self.wants_page {
+            pages::problem_page(problem, self.reader, &self.uri, site).ok()
+        } else {
+            None
+        };
         let mut worded = page.unwrap_or_else(|| self.json(problem, response.status(), lang, site));
         *worded.status_mut() = response.status();
         for (name, value) in response.headers() {

@@ -77,7 +77,8 @@ mod tests {
 
     #[test]
     fn tags_are_compared_weakly() {
-        for (sent, matches) in [("W/\"7\"", true), ("\"7\"", true), ("\"1\", W/\"7\"", true), ("*", true), ("\"77\"", false)]
+        for (sent, matches) in
+            [("W/\"7\"", true), ("\"7\"", true), ("\"1\", W/\"7\"", true), ("*", true), ("\"77\"", false)]
         {
             assert_eq!(Known::of(&headers("if-none-match", sent)).has("W/\"7\""), matches, "{sent}");
         }

@@ -114,7 +114,9 @@ impl Slug {
     /// Whether the same request may succeed later.
     fn is_retryable(self) -> bool {
         match self {
-            Self::VoucherBusy | Self::CoolingDown | Self::NotReady | Self::Unavailable | Self::Internal => true,
+            Self::VoucherBusy | Self::CoolingDown | Self::NotReady | Self::Unavailable | Self::Internal => {
+                true
+            }
             Self::VoucherInvalid
             | Self::VoucherUsed
             | Self::VoucherExpired
@@ -148,7 +150,14 @@ pub(crate) struct ApiError {
 
 impl ApiError {
     pub(crate) fn new(slug: Slug) -> Self {
-        Self { slug, retryable: slug.is_retryable(), retry_after: None, errors: Vec::new(), failure: None, cause: None }
+        Self {
+            slug,
+            retryable: slug.is_retryable(),
+            retry_after: None,
+            errors: Vec::new(),
+            failure: None,
+            cause: None,
+        }
     }
 
     /// A request whose `field` is wrong.
@@ -278,7 +287,8 @@ impl IntoResponse for ApiError {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
         if self.slug == Slug::Unauthorized {
-            headers.insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer realm=\"admin\""));
+            headers
+                .insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer realm=\"admin\""));
         }
         response.extensions_mut().insert(self);
         response
@@ -288,5 +298,33 @@ impl IntoResponse for ApiError {
 impl fmt::Debug for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ApiError").field("slug", &self.slug).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_has_the_slug_and_status_of_the_contract() {
+        let now = DateTime::UNIX_EPOCH;
+        let until = now + std::time::Duration::from_millis(4_001);
+        for (refusal, slug, status, retry_after) in [
+            (Refusal::Unknown, "voucher-invalid", 404, None),
+            (Refusal::NoRedemption, "not-found", 404, None),
+            (Refusal::Used, "voucher-used", 410, None),
+            (Refusal::Busy, "voucher-busy", 409, None),
+            (Refusal::Expired, "voucher-expired", 410, None),
+            (Refusal::Cancelled, "voucher-cancelled", 410, None),
+            (Refusal::Exhausted, "redemptions-exhausted", 409, None),
+            (Refusal::CoolingDown { until }, "cooling-down", 429, Some(5)),
+            (Refusal::Unavailable, "unavailable", 503, Some(PLANS_RETRY)),
+            (Refusal::IdempotencyMismatch, "idempotency-mismatch", 422, None),
+            (Refusal::NotAllowed, "action-not-allowed", 409, None),
+        ] {
+            let problem = ApiError::redeem(RedeemError::Refused(refusal), now);
+            let seen = (problem.slug.name(), problem.slug.status().as_u16(), problem.retry_after);
+            assert_eq!(seen, (slug, status, retry_after));
+        }
     }
 }

@@ -95,7 +95,9 @@ impl Feed {
             }
             match self.read().await {
                 Ok(true) => {}
-                Ok(false) if self.redemption.is_at_rest() && self.seen >= self.redemption.version => return None,
+                Ok(false) if self.redemption.is_at_rest() && self.seen >= self.redemption.version => {
+                    return None;
+                }
                 Ok(false) => self.wait().await?,
                 // The client comes back with the last version it saw.
                 Err(error) => {
@@ -129,8 +131,13 @@ impl Feed {
 
     fn event(&self, snapshot: &Snapshot) -> Option<Event> {
         let id = snapshot.version.to_string();
-        let view =
-            RedemptionView::at(&self.redemption, snapshot, self.lang, &self.shared.site, self.shared.clock.now());
+        let view = RedemptionView::at(
+            &self.redemption,
+            snapshot,
+            self.lang,
+            &self.shared.site,
+            self.shared.clock.now(),
+        );
         Event::default().event("redemption").id(id).json_data(view).ok()
     }
 }

@@ -38,8 +38,10 @@ impl HolderCookie {
             return;
         }
         let secure = if self.is_secure { "; Secure" } else { "" };
-        let cookie =
-            format!("{NAME}={}; Path=/; Max-Age={MAX_AGE_SECONDS}; HttpOnly; SameSite=Lax{secure}", self.secret);
+        let cookie = format!(
+            "{NAME}={}; Path=/; Max-Age={MAX_AGE_SECONDS}; HttpOnly; SameSite=Lax{secure}",
+            self.secret
+        );
         if let Ok(value) = HeaderValue::from_str(&cookie) {
             headers.append(header::SET_COOKIE, value);
         }

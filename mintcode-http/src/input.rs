@@ -37,7 +37,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for SecretInput<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let body = json_bytes(request, state).await?;
         let unquoted = |error: Misfit| {
-            let message = if error.is_syntax { error.message } else { "is missing or of the wrong type".to_owned() };
+            let message =
+                if error.is_syntax { error.message } else { "is missing or of the wrong type".to_owned() };
             ApiError::field(error.field, message)
         };
         from_json(&body).map(Self).map_err(unquoted)
@@ -61,7 +62,9 @@ struct Misfit {
 }
 
 async fn json_bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
-    if content_type(request.headers()).is_some_and(|kind| kind != "application/json" && !kind.ends_with("+json")) {
+    if content_type(request.headers())
+        .is_some_and(|kind| kind != "application/json" && !kind.ends_with("+json"))
+    {
         return Err(ApiError::field("Content-Type", "must be application/json"));
     }
     Bytes::from_request(request, state).await.map_err(|error| ApiError::field("body", error.body_text()))
@@ -81,7 +84,9 @@ pub(crate) fn from_value<T: DeserializeOwned>(value: serde_json::Value) -> Resul
     with_path(value).map_err(|error: Misfit| ApiError::field(error.field, error.message))
 }
 
-fn with_path<'de, T: DeserializeOwned>(json: impl Deserializer<'de, Error = serde_json::Error>) -> Result<T, Misfit> {
+fn with_path<'de, T: DeserializeOwned>(
+    json: impl Deserializer<'de, Error = serde_json::Error>,
+) -> Result<T, Misfit> {
     serde_path_to_error::deserialize(json).map_err(|error| {
         let path = error.path().to_string();
         let cause = error.into_inner();
@@ -92,7 +97,8 @@ fn with_path<'de, T: DeserializeOwned>(json: impl Deserializer<'de, Error = serd
         let message = text.split_once(" at line ").map_or(text.as_str(), |(message, _)| message);
         // A field that is missing or unknown stands in the message, its parent in the path.
         let named = ["missing field `", "unknown field `"];
-        let own = named.iter().find_map(|start| message.strip_prefix(start)?.split_once('`').map(|(name, _)| name));
+        let own =
+            named.iter().find_map(|start| message.strip_prefix(start)?.split_once('`').map(|(name, _)| name));
         let field = match (path.as_str(), own) {
             (".", Some(own)) => own.to_owned(),
             (".", None) => "body".to_owned(),
@@ -121,7 +127,9 @@ pub(crate) fn is_form(headers: &HeaderMap) -> bool {
 /// Whether whoever asks is a browser that shows what comes back as a page.
 pub(crate) fn accepts_html(headers: &HeaderMap) -> bool {
     let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|range| range.trim().to_ascii_lowercase().starts_with("text/html"))
+    values
+        .flat_map(|value| value.split(','))
+        .any(|range| range.trim().to_ascii_lowercase().starts_with("text/html"))
 }
 
 /// The `Idempotency-Key`, if one was sent.
@@ -129,7 +137,8 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiEr
     const NAME: &str = "Idempotency-Key";
     let Some(value) = headers.get(NAME) else { return Ok(None) };
     let is_printable = |byte: &u8| (0x20..=0x7E).contains(byte);
-    let key = Some(value.as_bytes()).filter(|key| (1..=LONGEST_KEY).contains(&key.len()) && key.iter().all(is_printable));
+    let key = Some(value.as_bytes())
+        .filter(|key| (1..=LONGEST_KEY).contains(&key.len()) && key.iter().all(is_printable));
     match key.and_then(|key| std::str::from_utf8(key).ok()) {
         Some(key) => Ok(Some(key)),
         None => Err(ApiError::field(NAME, format!("must be 1 to {LONGEST_KEY} printable ASCII characters"))),

@@ -59,7 +59,8 @@ impl Lang {
         for range in asked.flat_map(|value| value.split(',')) {
             let mut parts = range.split(';').map(str::trim);
             let lang = parts.next().and_then(Self::of_tag);
-            let quality = parts.find_map(|part| part.strip_prefix("q=")).map_or(1.0, |q| q.parse().unwrap_or(0.0));
+            let quality =
+                parts.find_map(|part| part.strip_prefix("q=")).map_or(1.0, |q| q.parse().unwrap_or(0.0));
             if let Some(lang) = lang.filter(|_| quality > best.0) {
                 best = (quality, lang);
             }

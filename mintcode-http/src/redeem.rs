@@ -5,9 +5,10 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Form, Json, Router};
-use mintcode_core::engine::{Proof, Redeemed};
+use mintcode_core::engine::{Proof, RedeemError, Redeemed};
 use mintcode_core::ids::RedemptionId;
 use mintcode_core::redemption::{Phase, Redemption};
+use mintcode_core::voucher::Refusal;
 use serde::Deserialize;
 
 use crate::app::Shared;
@@ -167,7 +168,16 @@ async fn retry(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let redeemed = shared.redeemer.retry(parse(&id)?).await;
+    let id = parse(&id)?;
+    let redeemed = shared.redeemer.retry(id).await;
+    if is_from_page(&headers) {
+        // A button that is pressed twice leads to the same place.
+        if let Err(RedeemError::Refused(Refusal::NotAllowed)) = &redeemed
+            && let Some(next) = shared.redeemer.redemption(id).await?.and_then(|redemption| redemption.next)
+        {
+            return Ok(to_page(next, reader));
+        }
+    }
     let redeemed = redeemed.map_err(|error| ApiError::redeem(error, shared.clock.now()))?;
     if is_from_page(&headers) {
         return Ok(to_page(redeemed.redemption.id, reader));

@@ -91,6 +91,14 @@ impl Lang {
         }
     }
 
+    /// What to do with more codes than one form takes.
+    pub(crate) fn too_many_codes(self, most: usize) -> String {
+        match self {
+            Self::En => en::too_many_codes(most),
+            Self::Zh => zh::too_many_codes(most),
+        }
+    }
+
     /// What to do after a failure, with whom to ask where that helps.
     pub(crate) fn failure(self, kind: FailureKind, site: &Site) -> String {
         let text = match self {

@@ -80,7 +80,8 @@ impl<'a> RedemptionView<'a> {
         site: &Site,
         now: DateTime<Utc>,
     ) -> Self {
-        let Snapshot { version, status, attempt, failure, redemptions_left, resumes_at, updated_at } = *snapshot;
+        let Snapshot { version, status, attempt, failure, redemptions_left, resumes_at, updated_at } =
+            *snapshot;
         let delivery = match &redemption.phase {
             Phase::Delivered(delivery) if status == Status::Delivered => Some(delivery),
             _ => None,
@@ -93,7 +94,9 @@ impl<'a> RedemptionView<'a> {
             voucher: redemption.mask,
             sku: SkuView { name: lang.pick(&redemption.sku_name) },
             phone: attempt.and_then(|number| redemption.phone(number)).map(Phone::reveal),
-            phone_expires_at: attempt.and_then(|number| order(redemption, number)).map(|order| order.expires_at),
+            phone_expires_at: attempt
+                .and_then(|number| order(redemption, number))
+                .map(|order| order.expires_at),
             code: delivery.and_then(Delivery::code),
             text: delivery.and_then(|delivery| delivery.message()).map(|message| message.text.as_str()),
             failure: failure.map(|failure| FailureBody::new(failure, lang, site, now)),
@@ -156,7 +159,11 @@ pub(crate) fn messages(redemption: &Redemption) -> Vec<MessageView<'_>> {
     let shown = delivery.held.messages.iter().map(|message| MessageView {
         received_at: message.received_at,
         text: &message.text,
-        code: message.code.clone().filter(|code| !code.trim().is_empty()).or_else(|| find_code(&message.text)),
+        code: message
+            .code
+            .clone()
+            .filter(|code| !code.trim().is_empty())
+            .or_else(|| find_code(&message.text)),
     });
     shown.collect()
 }

@@ -8,6 +8,7 @@ mod run;
 use clap::Args;
 use futures_util::StreamExt;
 use futures_util::stream;
+use serde_json::json;
 use url::Url;
 
 use self::client::Client;
@@ -52,14 +53,16 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
 
     let redeem_all = async {
         let runs = given.iter().enumerate().map(|(index, code)| {
-            Run { client: &client, holder: &holder, line: progress.line(index, code) }.redeem(code)
+            let line = progress.line(index, code);
+            let run = Run { client: &client, holder: &holder, line };
+            async move { (*code, run.redeem(code).await) }
         });
         // Buffered, so that the results come in the order of the codes.
         let mut outcomes = stream::iter(runs).buffered(AT_A_TIME);
         let mut is_complete = true;
-        while let Some(outcome) = outcomes.next().await {
+        while let Some((code, outcome)) = outcomes.next().await {
             is_complete &= outcome.is_delivered();
-            progress.around(|| print(&outcome, arguments.json))?;
+            progress.around(|| print(&outcome, code, arguments.json))?;
         }
         if is_complete { Ok(()) } else { Err(Failure::told()) }
     };
@@ -75,9 +78,11 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     }
 }
 
-fn print(outcome: &Outcome, as_json: bool) -> std::io::Result<()> {
+fn print(outcome: &Outcome, code: &str, as_json: bool) -> std::io::Result<()> {
     if as_json {
-        return output::json(&outcome.shown());
+        let mut shown = outcome.shown();
+        shown["voucher"] = json!(codes::read_any(code).ok().map(|code| code.mask()));
+        return output::json(&shown);
     }
     match outcome.delivered() {
         Some(text) => output::line(&text),

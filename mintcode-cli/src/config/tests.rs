@@ -141,14 +141,29 @@ fn an_error_names_key_and_origin_and_what_is_expected() {
         ("[limits]\nanything = 3", "limits.anything, from m.toml:2, is not known"),
         ("[suppliers.b]\nurll = \"\"", "suppliers.b.urll, from m.toml:2, is not known"),
         ("\n[engine]\nworker_ttl = 30", "engine.worker_ttl, from m.toml:3, is 30; expected a duration"),
-        ("[supplier]\nrequests_per_second = 0", "supplier.requests_per_second, from m.toml:2, is 0; expected a whole"),
+        (
+            "[supplier]\nrequests_per_second = 0",
+            "supplier.requests_per_second, from m.toml:2, is 0; expected a whole",
+        ),
         ("[supplier]\nexclusive_account = \"yes\"", "from m.toml:2, is \\\"yes\\\"; expected true or false"),
         ("[supplier]\nkind = \"handler\"", "expected \\\"rest\\\"; this version does not speak the handler"),
         ("listen = \"8080\"", "listen, from m.toml:1, is \\\"8080\\\"; expected an address and a port"),
-        ("[voucher]\nlength = 12", "voucher.length, from m.toml:2: a voucher code needs at least 80 random bits"),
-        ("[engine]\nsettle_time = \"9s\"", "engine.settle_time, from m.toml:2, is 9s; expected longer than buy_timeout, 10s"),
-        ("[engine]\nheartbeat = \"16s\"", "engine.worker_ttl, from the default, is 30s; expected at least twice heartbeat"),
-        ("[engine]\norphan_age = \"60s\"", "engine.orphan_age, from m.toml:2, is 60s"),
+        (
+            "[voucher]\nlength = 12",
+            "voucher.length, from m.toml:2: a voucher code needs at least 80 random bits",
+        ),
+        (
+            "[engine]\nsettle_time = \"9s\"",
+            "engine.settle_time, from m.toml:2, is 9s; expected longer than buy_timeout, 10s",
+        ),
+        (
+            "[engine]\nheartbeat = \"16s\"",
+            "engine.worker_ttl, from the default, is 30s; expected at least twice heartbeat",
+        ),
+        (
+            "[engine]\norphan_age = \"60s\"",
+            "engine.orphan_age, from m.toml:2, is 1m; expected longer than settle_time and worker_ttl together, 1m",
+        ),
         ("[engine\n", "m.toml:1 is not TOML"),
         ("", "supplier.url is missing; set the variable MINTCODE_SUPPLIER_URL, or url under [supplier]"),
     ] {
@@ -159,7 +174,9 @@ fn an_error_names_key_and_origin_and_what_is_expected() {
     let error = refused("[voucher]\nsecret = \"hush-hush\"\n[supplier]\nurl=\"http://s\"\napi_key=\"k\"");
     assert!(error.contains("voucher.secret, from m.toml:2, cannot be used"), "{error}");
     assert!(!error.contains("hush"), "{error}");
-    let error = refused(&format!("{secret}secret_previous = [\"hush-hush\"]\n[supplier]\nurl=\"http://s\"\napi_key=\"k\""));
+    let error = refused(&format!(
+        "{secret}secret_previous = [\"hush-hush\"]\n[supplier]\nurl=\"http://s\"\napi_key=\"k\""
+    ));
     assert!(error.contains("voucher.secret_previous, from m.toml:3"), "{error}");
     let error = refused("[database]\nurl = \"mysql://root:hush-hush@db\"");
     assert!(error.contains("database.url, from m.toml:2") && !error.contains("hush"), "{error}");
@@ -168,16 +185,20 @@ fn an_error_names_key_and_origin_and_what_is_expected() {
 #[test]
 fn a_variable_wins_over_the_file_and_a_flag_over_both() {
     let mut sources = file("listen = \"127.0.0.1:1\"\n[engine]\npoll_min = \"2s\"");
-    let unknown = environment(&mut sources, &[
-        ("MINTCODE_ENGINE_POLL_MIN", "3s"),
-        ("MINTCODE_LISTEN", "127.0.0.1:2"),
-        ("MINTCODE_SUPPLIER_URL", ""),
-        ("MINTCODE_TYPO", "x"),
-        ("MINTCODE_SERVER", "http://x"),
-        ("PATH", "/bin"),
-    ]);
+    let unknown = environment(
+        &mut sources,
+        &[
+            ("MINTCODE_ENGINE_POLL_MIN", "3s"),
+            ("MINTCODE_LISTEN", "127.0.0.1:2"),
+            ("MINTCODE_SUPPLIER_URL", ""),
+            ("MINTCODE_TYPO", "x"),
+            ("MINTCODE_SERVER", "http://x"),
+            ("PATH", "/bin"),
+        ],
+    );
     assert_eq!(unknown, ["MINTCODE_TYPO"]);
-    sources.read_flags(&[("listen", "--listen", Some("127.0.0.1:3")), ("database.url", "--database-url", None)]);
+    sources
+        .read_flags(&[("listen", "--listen", Some("127.0.0.1:3")), ("database.url", "--database-url", None)]);
     assert_eq!(sources.timing().unwrap().poll_min, Duration::from_secs(3));
     assert_eq!(sources.listen().unwrap().0, "127.0.0.1:3");
     assert!(!sources.is_given("supplier.url"));
@@ -192,7 +213,8 @@ fn a_further_suppliers_key_may_come_from_its_variable() {
     let error = format!("{:?}", sources.suppliers().err().unwrap());
     assert!(error.contains("suppliers.other.api_key is missing"), "{error}");
     environment(&mut sources, &[("MINTCODE_SUPPLIERS_OTHER_API_KEY", "key")]);
-    let names: Vec<_> = sources.suppliers().unwrap().iter().map(|supplier| supplier.name.to_string()).collect();
+    let names: Vec<_> =
+        sources.suppliers().unwrap().iter().map(|supplier| supplier.name.to_string()).collect();
     assert_eq!(names, ["big-one", "other"]);
 }
 
@@ -206,7 +228,12 @@ fn a_short_life_of_workers_shortens_the_beat_and_the_send_window() {
 fn every_variable_stands_for_one_key() {
     let variables: BTreeSet<String> = KEYS.iter().map(|key| keys::variable(key.name)).collect();
     assert_eq!(variables.len(), KEYS.len());
-    for name in ["MINTCODE_LISTEN", "MINTCODE_ADMIN_API_KEY", "MINTCODE_VOUCHER_SECRET", "MINTCODE_VOUCHER_SECRET_PREVIOUS"] {
+    for name in [
+        "MINTCODE_LISTEN",
+        "MINTCODE_ADMIN_API_KEY",
+        "MINTCODE_VOUCHER_SECRET",
+        "MINTCODE_VOUCHER_SECRET_PREVIOUS",
+    ] {
         assert!(variables.contains(name), "{name}");
     }
 }
@@ -216,10 +243,10 @@ fn previous_secrets_come_one_per_line_or_between_commas() {
     let (one, two) = ("a".repeat(32), "b".repeat(32));
     for text in [format!("{one}\n{two}\n"), format!("{one},{two}"), format!("{one}\r\n{two}")] {
         let mut sources = Sources::default();
-        environment(&mut sources, &[
-            ("MINTCODE_VOUCHER_SECRET", &"c".repeat(32)),
-            ("MINTCODE_VOUCHER_SECRET_PREVIOUS", &text),
-        ]);
+        environment(
+            &mut sources,
+            &[("MINTCODE_VOUCHER_SECRET", &"c".repeat(32)), ("MINTCODE_VOUCHER_SECRET_PREVIOUS", &text)],
+        );
         assert_eq!(sources.voucher_keys().unwrap().ids().len(), 3, "{text:?}");
     }
 }

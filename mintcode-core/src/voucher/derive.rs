@@ -10,7 +10,7 @@ use super::code::VoucherCode;
 use super::hex;
 use super::keys::{KeyId, Tag, VoucherKeys};
 use super::label::Label;
-use super::prf::{self, Prf};
+use super::prf::Prf;
 use super::shape::{MAX_LENGTH, Shape};
 
 /// The most codes of one batch.
@@ -87,7 +87,7 @@ impl VoucherKeys {
         let heads = distinct_sorted(count as usize, |index| {
             let mut message = [0; 64];
             message[..8].copy_from_slice(&index.to_be_bytes());
-            u128::from_be_bytes(prf::first(head.of_short(&message, 8))) >> unused << unused
+            u128::from_be_bytes(head.of_short(&message, 8)) >> unused << unused
         });
         Ok(Codes {
             heads: heads.into_iter(),
@@ -167,7 +167,7 @@ impl Codes {
         symbols[..32].copy_from_slice(&first);
         let random = self.shape.random_symbols();
         if random > HEAD {
-            let tail: [u8; 30] = prf::first(self.tail.of(&bytes));
+            let tail: [u8; 30] = self.tail.of(&bytes);
             let tail: [u8; 48] = alphabet::cut(&tail);
             symbols[HEAD..random].copy_from_slice(&tail[..random - HEAD]);
         }

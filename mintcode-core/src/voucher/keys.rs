@@ -12,7 +12,7 @@ use super::alphabet;
 use super::code::VoucherCode;
 use super::hex::{self, BadHex};
 use super::label::Label;
-use super::prf::{self, Keyed, Prf};
+use super::prf::{Keyed, Prf};
 use super::shape::{MAX_LENGTH, Shape};
 
 /// The fewest bytes of a secret.
@@ -41,7 +41,7 @@ impl VoucherSecret {
     /// The secret's fingerprint.
     #[must_use]
     pub fn key_id(&self) -> KeyId {
-        KeyId(prf::first(Keyed::new(self.0.expose_secret()).bind("mintcode key id 1", &[]).of(&[])))
+        KeyId(Keyed::new(self.0.expose_secret()).bind("mintcode key id 1", &[]).of(&[]))
     }
 }
 
@@ -125,7 +125,7 @@ impl Key {
     }
 
     fn lookup_hash(&self, code: &VoucherCode) -> VoucherHash {
-        VoucherHash(prf::first(self.lookup.of_short(code.padded(), code.shape().length())))
+        VoucherHash(self.lookup.of_short(code.padded(), code.shape().length()))
     }
 
     pub(super) fn tag_of(&self, label: &Label) -> Prf {
@@ -272,7 +272,7 @@ pub(super) struct Tag {
 impl Tag {
     /// The tag of the random symbols that `random` begins with; it is zero behind them.
     pub(super) fn of(random: &[u8; MAX_LENGTH], shape: Shape, prf: &Prf) -> Self {
-        let bytes: [u8; 10] = prf::first(prf.of_short(random, shape.random_symbols()));
+        let bytes: [u8; 10] = prf.of_short(random, shape.random_symbols());
         Self { symbols: alphabet::cut(&bytes), length: shape.label_length() }
     }
 

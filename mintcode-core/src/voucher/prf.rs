@@ -93,8 +93,8 @@ impl Keyed {
 }
 
 impl Prf {
-    /// The value for a message of any length.
-    pub(super) fn of(&self, message: &[u8]) -> [u8; 32] {
+    /// The first `N` bytes, at most 32, of the value for a message of any length.
+    pub(super) fn of<const N: usize>(&self, message: &[u8]) -> [u8; N] {
         let (whole, rest) = message.as_chunks::<BLOCK>();
         let mut state = self.inner;
         compress256(&mut state, whole);
@@ -111,9 +111,9 @@ impl Prf {
         self.finish(state)
     }
 
-    /// The value for the first `length` bytes of `message`, which is zero behind them: the fast way.
+    /// The same for the first `length` bytes of `message`, which is zero behind them: the fast way.
     #[inline]
-    pub(super) fn of_short(&self, message: &[u8; BLOCK], length: usize) -> [u8; 32] {
+    pub(super) fn of_short<const N: usize>(&self, message: &[u8; BLOCK], length: usize) -> [u8; N] {
         let Some(end) = END.get(length) else { return self.of(&message[..length]) };
         // Merged from whole blocks: reading at once what was just written in pieces makes the processor wait.
         // What was absorbed is whole blocks, so that the two numbers of bits share no digit and need no adding.
@@ -127,7 +127,7 @@ impl Prf {
 
     /// Hashes the inner digest behind the outer pad.
     #[inline]
-    fn finish(&self, inner: [u32; 8]) -> [u8; 32] {
+    fn finish<const N: usize>(&self, inner: [u32; 8]) -> [u8; N] {
         const OUTER: [u8; BLOCK] = {
             let mut block = bits(BLOCK + 32);
             block[32] = 0x80;
@@ -137,7 +137,7 @@ impl Prf {
         block[..32].copy_from_slice(&bytes(inner));
         let mut state = self.outer;
         compress256(&mut state, &[block]);
-        bytes(state)
+        *bytes(state).first_chunk().expect("a digest has 32 bytes, and nobody asks for more")
     }
 }
 
@@ -153,11 +153,6 @@ fn bytes(state: [u32; 8]) -> [u8; 32] {
         *bytes = word.to_be_bytes();
     }
     digest
-}
-
-/// The first `N` bytes, at most 32.
-pub(super) fn first<const N: usize>(digest: [u8; 32]) -> [u8; N] {
-    std::array::from_fn(|index| digest[index])
 }
 
 #[cfg(test)]
@@ -187,11 +182,12 @@ mod tests {
             mac.update(&message);
             let expected: [u8; 32] = mac.finalize().into_bytes().into();
             let prf = Keyed::new(&secret).bind(&domain, &context);
-            prop_assert_eq!(prf.of(&message), expected);
+            prop_assert_eq!(prf.of::<32>(&message), expected);
             if message.len() <= BLOCK {
                 let mut block = [0; BLOCK];
                 block[..message.len()].copy_from_slice(&message);
-                prop_assert_eq!(prf.of_short(&block, message.len()), expected);
+                prop_assert_eq!(prf.of_short::<32>(&block, message.len()), expected);
+                prop_assert_eq!(prf.of_short::<10>(&block, message.len()), expected[..10]);
             }
         }
     }

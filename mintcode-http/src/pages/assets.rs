@@ -20,8 +20,9 @@ struct Asset {
     href: String,
 }
 
-static CSS: LazyLock<Asset> =
-    LazyLock::new(|| Asset::new("/static/app.css", "text/css; charset=utf-8", include_str!("../../static/app.css")));
+static CSS: LazyLock<Asset> = LazyLock::new(|| {
+    Asset::new("/static/app.css", "text/css; charset=utf-8", include_str!("../../static/app.css"))
+});
 static JS: LazyLock<Asset> = LazyLock::new(|| {
     Asset::new("/static/app.js", "text/javascript; charset=utf-8", include_str!("../../static/app.js"))
 });

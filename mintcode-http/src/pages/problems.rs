@@ -30,8 +30,13 @@ struct ProblemPage<'a> {
 }
 
 /// `GET /problems/{slug}`: what a problem's `type` stands for.
-async fn kind(State(shared): State<Shared>, reader: Reader, Path(slug): Path<String>) -> Result<Response, ApiError> {
-    let slug = Slug::ALL.into_iter().find(|known| known.name() == slug).ok_or(ApiError::new(Slug::NotFound))?;
+async fn kind(
+    State(shared): State<Shared>,
+    reader: Reader,
+    Path(slug): Path<String>,
+) -> Result<Response, ApiError> {
+    let slug =
+        Slug::ALL.into_iter().find(|known| known.name() == slug).ok_or(ApiError::new(Slug::NotFound))?;
     let text = reader.lang.problem(slug);
     show(&ProblemPage {
         frame: Frame::new(reader, &format!("/problems/{}", slug.name()), &shared.site),

@@ -102,7 +102,8 @@ async fn progress(
         redemptions.push(find(&shared, id).await?);
     }
     let now = shared.clock.now();
-    let cards: Vec<_> = redemptions.iter().map(|one| Card::new(one, reader.lang, &shared.site, now)).collect();
+    let cards: Vec<_> =
+        redemptions.iter().map(|one| Card::new(one, reader.lang, &shared.site, now)).collect();
     let is_live = cards.iter().any(|card| card.is_live);
     show(&ProgressPage {
         frame: Frame::new(reader, &format!("/r/{ids}"), &shared.site),
@@ -130,8 +131,7 @@ impl<'a> Card<'a> {
             Status::Delivered | Status::Cancelled => None,
         };
         let actions = actions(redemption, &view, lang);
-        let awaits_more =
-            matches!(&redemption.phase, Phase::Delivered(it) if matches!(it.settlement, Settlement::Open { .. }));
+        let awaits_more = matches!(&redemption.phase, Phase::Delivered(it) if matches!(it.settlement, Settlement::Open { .. }));
         let next_step = match (view.failure, view.status) {
             (Some(failure), _) => failure.detail,
             (None, Status::Delivered) if !awaits_more => String::new(),
@@ -167,7 +167,9 @@ fn actions(redemption: &Redemption, view: &RedemptionView<'_>, lang: Lang) -> Ve
     match view.status {
         Status::WaitingSms => vec![replace, cancel],
         Status::Queued | Status::Ordering | Status::CoolingDown | Status::Releasing => vec![cancel],
-        Status::Failed if is_last && view.failure.as_ref().is_some_and(|failure| failure.retryable) => vec![retry],
+        Status::Failed if is_last && view.failure.as_ref().is_some_and(|failure| failure.retryable) => {
+            vec![retry]
+        }
         Status::Cancelled if is_last && view.redemptions_left > 0 => vec![retry],
         Status::Failed | Status::Cancelled | Status::Delivered => Vec::new(),
     }

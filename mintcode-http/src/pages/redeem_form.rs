@@ -41,10 +41,19 @@ struct RefusedCode<'a> {
 }
 
 /// `GET /`
-async fn form(State(shared): State<Shared>, reader: Reader, headers: HeaderMap) -> Result<Response, ApiError> {
+async fn form(
+    State(shared): State<Shared>,
+    reader: Reader,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     let frame = Frame::new(reader, "/", &shared.site);
-    let page =
-        RedeemPage { frame, typed: String::new(), refused: Vec::new(), begun: Vec::new(), all: String::new() };
+    let page = RedeemPage {
+        frame,
+        typed: String::new(),
+        refused: Vec::new(),
+        begun: Vec::new(),
+        all: String::new(),
+    };
     let mut response = show(&page)?;
     HolderCookie::of(&headers, &*shared.entropy).set(response.headers_mut());
     Ok(response)
@@ -60,7 +69,7 @@ pub(crate) async fn redeem_form(
 ) -> Result<Response, ApiError> {
     let mut codes = codes(typed);
     if codes.len() > MOST_TOGETHER {
-        return Err(ApiError::field("code", format!("has more than {MOST_TOGETHER} codes; redeem them in parts")));
+        return too_many(shared, reader, typed);
     }
     if codes.is_empty() {
         codes.push("");
@@ -80,6 +89,17 @@ pub(crate) async fn redeem_form(
         return Ok(Redirect::to(&all).into_response());
     }
     refusals(shared, reader, begun, &refused, all)
+}
+
+/// Nothing begins, and what was typed stays.
+fn too_many(shared: &Shared, reader: Reader, typed: &str) -> Result<Response, ApiError> {
+    let title = reader.lang.problem(Slug::InvalidRequest).title;
+    let refused = vec![RefusedCode { code: "", title, detail: reader.lang.too_many_codes(MOST_TOGETHER) }];
+    let frame = Frame::new(reader, "/", &shared.site);
+    let page = RedeemPage { frame, typed: typed.to_owned(), refused, begun: Vec::new(), all: String::new() };
+    let mut response = show(&page)?;
+    *response.status_mut() = Slug::InvalidRequest.status();
+    Ok(response)
 }
 
 fn refusals(
@@ -111,7 +131,10 @@ fn refusals(
     if let Some(seconds) = refused.iter().filter_map(|(_, problem)| problem.retry_after).max() {
         response.headers_mut().insert(axum::http::header::RETRY_AFTER, seconds.into());
     }
-    for (_, problem) in refused.iter().filter(|(_, problem)| problem.slug == Slug::Internal || problem.slug == Slug::Unavailable) {
+    for (_, problem) in refused
+        .iter()
+        .filter(|(_, problem)| problem.slug == Slug::Internal || problem.slug == Slug::Unavailable)
+    {
         let cause = problem.cause.as_deref().map(tracing::field::display);
         tracing::error!(cause, slug = problem.slug.name(), "a code of a form could not be redeemed");
     }

@@ -54,9 +54,15 @@ pub(super) fn status(status: Status) -> StatusText {
             "Waiting for the SMS.",
             "Enter the number where you need the code and have it sent. The code appears here by itself.",
         ),
-        Status::CoolingDown => ("A short pause.", "Getting a number goes on by itself; you need not do anything."),
-        Status::Releasing => ("The number is being given back.", "If its SMS arrives after all, you still get the code."),
-        Status::Delivered => ("Here is your code.", "Messages that still arrive on this number are shown here as well."),
+        Status::CoolingDown => {
+            ("A short pause.", "Getting a number goes on by itself; you need not do anything.")
+        }
+        Status::Releasing => {
+            ("The number is being given back.", "If its SMS arrives after all, you still get the code.")
+        }
+        Status::Delivered => {
+            ("Here is your code.", "Messages that still arrive on this number are shown here as well.")
+        }
         Status::Failed => ("This try ended without a code.", "The voucher was not spent."),
         Status::Cancelled => ("You gave up.", "The voucher was not spent and stays good."),
     };
@@ -67,9 +73,13 @@ pub(super) fn failure(kind: FailureKind) -> &'static str {
     match kind {
         FailureKind::OutOfStock => "No number is in stock right now. Try again later, or contact support.",
         FailureKind::NoSms => "No SMS arrived on the number. Try again: you get another number.",
-        FailureKind::TemporarilyUnavailable => "Numbers cannot be had for the moment. Try again in a few minutes.",
+        FailureKind::TemporarilyUnavailable => {
+            "Numbers cannot be had for the moment. Try again in a few minutes."
+        }
         FailureKind::Deadline => "No number was found in time. Try again.",
-        FailureKind::ContactSupport => "This needs the operator's attention. Contact support; your voucher is not spent.",
+        FailureKind::ContactSupport => {
+            "This needs the operator's attention. Contact support; your voucher is not spent."
+        }
     }
 }
 
@@ -79,6 +89,10 @@ pub(super) fn tries_left(tries: u32) -> String {
         1 => "1 try left.".to_owned(),
         more => format!("{more} tries left."),
     }
+}
+
+pub(super) fn too_many_codes(most: usize) -> String {
+    format!("At most {most} codes are redeemed at once. Take some out and redeem them afterwards.")
 }
 
 pub(super) fn wait(seconds: u64) -> String {
@@ -103,14 +117,12 @@ pub(super) fn problem(slug: Slug) -> ProblemText {
             "Voucher already used",
             "A code was already delivered for this voucher. If it was you, open the page on which you redeemed it.",
         ),
-        Slug::VoucherExpired => (
-            "Voucher expired",
-            "The time of this voucher has run out. Ask whoever sold it to you.",
-        ),
-        Slug::VoucherCancelled => (
-            "Voucher taken back",
-            "The seller has taken this voucher back. Ask whoever sold it to you.",
-        ),
+        Slug::VoucherExpired => {
+            ("Voucher expired", "The time of this voucher has run out. Ask whoever sold it to you.")
+        }
+        Slug::VoucherCancelled => {
+            ("Voucher taken back", "The seller has taken this voucher back. Ask whoever sold it to you.")
+        }
         Slug::VoucherBusy => (
             "Voucher in progress",
             "This voucher is being redeemed elsewhere. Go on where it was begun, or try again in a few minutes.",
@@ -140,10 +152,9 @@ pub(super) fn problem(slug: Slug) -> ProblemText {
             "Idempotency key used before",
             "This Idempotency-Key was used for another request. Take a fresh key for a new request.",
         ),
-        Slug::InvalidRequest => (
-            "Invalid request",
-            "The request does not fit; `errors` names what to change. Nothing was done.",
-        ),
+        Slug::InvalidRequest => {
+            ("Invalid request", "The request does not fit; `errors` names what to change. Nothing was done.")
+        }
         Slug::NotFound => ("Not found", "There is nothing here. Check the address."),
         Slug::MethodNotAllowed => (
             "Method not allowed",

@@ -50,7 +50,9 @@ pub(super) fn status(status: Status) -> StatusText {
     let (headline, next) = match status {
         Status::Queued => ("兑换码已受理。", "接下来为您取得号码。"),
         Status::Ordering => ("正在为您取得号码……", "通常只需几秒钟。"),
-        Status::WaitingSms => ("正在等待短信。", "请在需要验证的地方填写该号码并发送验证码，验证码会自动显示在这里。"),
+        Status::WaitingSms => {
+            ("正在等待短信。", "请在需要验证的地方填写该号码并发送验证码，验证码会自动显示在这里。")
+        }
         Status::CoolingDown => ("稍等片刻。", "稍后会自动继续取号，您无需操作。"),
         Status::Releasing => ("正在退还号码。", "如果此时短信到达，验证码仍会交付给您。"),
         Status::Delivered => ("这是您的验证码。", "该号码之后收到的短信也会显示在这里。"),
@@ -77,6 +79,10 @@ pub(super) fn tries_left(tries: u32) -> String {
     }
 }
 
+pub(super) fn too_many_codes(most: usize) -> String {
+    format!("一次最多兑换 {most} 个兑换码。请先取出一部分，稍后再兑换。")
+}
+
 pub(super) fn wait(seconds: u64) -> String {
     match seconds {
         0..=119 => format!("请在 {seconds} 秒后重试。"),
@@ -90,22 +96,34 @@ pub(super) fn contact(contact: &str) -> String {
 
 pub(super) fn problem(slug: Slug) -> ProblemText {
     let (title, detail) = match slug {
-        Slug::VoucherInvalid => ("兑换码无效", "这不是本站的兑换码。请检查是否有误，并完整粘贴您收到的兑换码。"),
-        Slug::VoucherUsed => ("兑换码已使用", "该兑换码已经交付过验证码。如果是您本人兑换的，请打开当时的兑换页面。"),
+        Slug::VoucherInvalid => {
+            ("兑换码无效", "这不是本站的兑换码。请检查是否有误，并完整粘贴您收到的兑换码。")
+        }
+        Slug::VoucherUsed => {
+            ("兑换码已使用", "该兑换码已经交付过验证码。如果是您本人兑换的，请打开当时的兑换页面。")
+        }
         Slug::VoucherExpired => ("兑换码已过期", "该兑换码已过有效期。请联系卖家。"),
         Slug::VoucherCancelled => ("兑换码已作废", "卖家已收回该兑换码。请联系卖家。"),
-        Slug::VoucherBusy => ("兑换码正在使用", "该兑换码正在别处兑换。请回到原来的页面继续，或几分钟后再试。"),
+        Slug::VoucherBusy => {
+            ("兑换码正在使用", "该兑换码正在别处兑换。请回到原来的页面继续，或几分钟后再试。")
+        }
         Slug::CoolingDown => ("请稍等片刻", "同一兑换码两次兑换之间需要短暂间隔，兑换码仍然有效。"),
         Slug::RedemptionsExhausted => ("次数已用完", "该兑换码的尝试次数已用完。请联系客服恢复。"),
         Slug::NotReady => ("验证码尚未到达", "验证码还没有收到，请稍后再查询。"),
         Slug::RedemptionFailed => ("未收到验证码", "本次兑换没有收到验证码，兑换码没有被消耗。请重新兑换。"),
         Slug::BatchSealed => ("批次已封存", "该批次的兑换码不能再下载。如已遗失，请重新生成一批。"),
         Slug::ActionNotAllowed => ("当前无法操作", "目前的状态不允许此操作。请查看最新状态后再决定。"),
-        Slug::IdempotencyMismatch => ("幂等键重复", "该 Idempotency-Key 已用于另一个请求。新的请求请使用新的键。"),
-        Slug::InvalidRequest => ("请求无效", "请求内容不符合要求，errors 列出了需要修改的字段。没有执行任何操作。"),
+        Slug::IdempotencyMismatch => {
+            ("幂等键重复", "该 Idempotency-Key 已用于另一个请求。新的请求请使用新的键。")
+        }
+        Slug::InvalidRequest => {
+            ("请求无效", "请求内容不符合要求，errors 列出了需要修改的字段。没有执行任何操作。")
+        }
         Slug::NotFound => ("未找到", "这里没有内容，请检查地址。"),
         Slug::MethodNotAllowed => ("方法不允许", "该地址不接受此方法，可用的方法见 Allow 响应头。"),
-        Slug::Unauthorized => ("密钥缺失或错误", "请在请求头中发送运营者密钥：Authorization: Bearer 加密钥。"),
+        Slug::Unauthorized => {
+            ("密钥缺失或错误", "请在请求头中发送运营者密钥：Authorization: Bearer 加密钥。")
+        }
         Slug::Unavailable => ("暂时不可用", "暂时无法处理该请求。没有任何损失，也没有消耗次数。"),
         Slug::Internal => ("系统出错", "系统内部出错，已记录。没有任何损失，请重试，或把请求编号告诉客服。"),
     };

@@ -30,7 +30,12 @@ async fn without_the_key_nothing_is_told() {
         (Method::DELETE, "/admin/skus/tg"),
     ];
     for (method, path) in routes {
-        for key in [None, Some("Bearer wrong".to_owned()), Some(format!("Basic {ADMIN_KEY}")), Some(ADMIN_KEY.to_owned())] {
+        for key in [
+            None,
+            Some("Bearer wrong".to_owned()),
+            Some(format!("Basic {ADMIN_KEY}")),
+            Some(ADMIN_KEY.to_owned()),
+        ] {
             let headers: Vec<_> = key.iter().map(|key| ("authorization", key.as_str())).collect();
             let answer = shop.send(request(method.clone(), path, &headers, Body::empty())).await;
             answer.problem(401, "unauthorized");
@@ -59,26 +64,35 @@ async fn a_batch_is_minted_listed_downloaded_again_and_sealed() {
 
     let again = shop.admin(Method::GET, &format!("/admin/vouchers/batches/{batch}/codes"), None).await;
     assert_eq!(again.body, minted.body);
-    let grouped = shop.admin(Method::GET, &format!("/admin/vouchers/batches/{batch}/codes?group=4"), None).await;
+    let grouped =
+        shop.admin(Method::GET, &format!("/admin/vouchers/batches/{batch}/codes?group=4"), None).await;
     assert_eq!(grouped.body.lines().next().unwrap().split('-').count(), 8);
 
     let history = shop.admin(Method::GET, "/admin/vouchers/history", None).await.value();
     assert_eq!((&history["object"], &history["has_more"]), (&json!("list"), &json!(false)));
     let shown = &history["data"][0];
-    assert_eq!((&shown["id"], &shown["sku_id"], &shown["count"]), (&json!(batch), &json!("tg"), &json!(2500)));
+    assert_eq!(
+        (&shown["id"], &shown["sku_id"], &shown["count"]),
+        (&json!(batch), &json!("tg"), &json!(2500))
+    );
     assert_eq!((&shown["note"], &shown["sealed"]), (&json!("card shop"), &json!(false)));
     assert_eq!(
         shown["counts"],
         json!({"issued": 2500, "locked": 0, "redeeming": 0, "retryable_failed": 0, "fulfilled": 0, "expired": 0, "cancelled": 0})
     );
-    assert_eq!(shop.admin(Method::GET, &format!("/admin/vouchers/batches/{batch}"), None).await.value(), *shown);
+    assert_eq!(
+        shop.admin(Method::GET, &format!("/admin/vouchers/batches/{batch}"), None).await.value(),
+        *shown
+    );
 
     let sealed = shop.admin(Method::POST, &format!("/admin/vouchers/batches/{batch}/seal"), None).await;
     assert_eq!((sealed.status.as_u16(), &sealed.value()["sealed"]), (200, &json!(true)));
     let codes = shop.admin(Method::GET, &format!("/admin/vouchers/batches/{batch}/codes"), None).await;
     codes.problem(410, "batch-sealed");
     for path in ["bat_00000000000000000000000000", "nonsense"] {
-        shop.admin(Method::GET, &format!("/admin/vouchers/batches/{path}"), None).await.problem(404, "not-found");
+        shop.admin(Method::GET, &format!("/admin/vouchers/batches/{path}"), None)
+            .await
+            .problem(404, "not-found");
     }
 }
 
@@ -91,7 +105,10 @@ async fn the_same_key_mints_the_same_batch_once() {
     let first = shop.json(GENERATE, &body, &headers).await;
     let again = shop.json(GENERATE, &body, &headers).await;
     assert_eq!((&again.body, again.header("x-batch-id")), (&first.body, first.header("x-batch-id")));
-    assert_eq!((first.header("idempotent-replayed"), again.header("idempotent-replayed")), (None, Some("true")));
+    assert_eq!(
+        (first.header("idempotent-replayed"), again.header("idempotent-replayed")),
+        (None, Some("true"))
+    );
     let other = json!({"sku_id": "tg", "count": 4});
     shop.json(GENERATE, &other, &headers).await.problem(422, "idempotency-mismatch");
     let history = shop.admin(Method::GET, "/admin/vouchers/history", None).await.value();
@@ -111,8 +128,11 @@ async fn history_is_read_page_by_page_newest_first() {
     let mut seen: Vec<String> = Vec::new();
     loop {
         let after = seen.last().map(|id| format!("&starting_after={id}")).unwrap_or_default();
-        let page = shop.admin(Method::GET, &format!("/admin/vouchers/history?limit=2{after}"), None).await.value();
-        seen.extend(page["data"].as_array().unwrap().iter().map(|batch| batch["id"].as_str().unwrap().to_owned()));
+        let page =
+            shop.admin(Method::GET, &format!("/admin/vouchers/history?limit=2{after}"), None).await.value();
+        seen.extend(
+            page["data"].as_array().unwrap().iter().map(|batch| batch["id"].as_str().unwrap().to_owned()),
+        );
         if page["has_more"] == false {
             break;
         }
@@ -141,7 +161,8 @@ async fn a_minting_request_that_does_not_fit_names_the_field() {
         let problem = shop.admin(Method::POST, GENERATE, Some(&body)).await.problem(400, "invalid-request");
         assert_eq!(problem["errors"][0]["field"], field, "{body}: {problem}");
     }
-    shop.admin(Method::POST, &format!("{GENERATE}?group=x"), Some(&json!({"sku_id": "tg", "count": 1}))).await
+    shop.admin(Method::POST, &format!("{GENERATE}?group=x"), Some(&json!({"sku_id": "tg", "count": 1})))
+        .await
         .problem(400, "invalid-request");
     assert_eq!(shop.admin(Method::GET, "/admin/vouchers/history", None).await.value()["data"], json!([]));
 }
@@ -163,7 +184,9 @@ async fn the_trail_of_a_voucher_is_whole() {
     assert_eq!((&attempt["number"], &attempt["plan"]), (&json!(1), &json!("PLAN-X")));
     assert_eq!((&attempt["supplier_order"], &attempt["price"]), (&json!(order.id.as_str()), &json!("0.12")));
     assert_eq!((&attempt["currency"], &attempt["outcome"]), (&json!("USD"), &json!("delivered")));
-    assert!(attempt["reason"].is_string() && attempt["started_at"].is_string() && attempt["ended_at"].is_string());
+    assert!(
+        attempt["reason"].is_string() && attempt["started_at"].is_string() && attempt["ended_at"].is_string()
+    );
 
     let by_mask = shop.admin(Method::POST, lookup, Some(&json!({"mask": trail["mask"]}))).await;
     assert_eq!(by_mask.value(), trail);
@@ -180,7 +203,11 @@ async fn the_trail_of_a_voucher_is_whole() {
 async fn a_sku_is_created_read_replaced_and_taken_off_sale() {
     let shop = Shop::open().await;
     let created = shop.admin(Method::POST, "/admin/skus", Some(&new_sku())).await;
-    assert_eq!((created.status.as_u16(), created.header("location")), (201, Some("/admin/skus/wa_1")), "{created:?}");
+    assert_eq!(
+        (created.status.as_u16(), created.header("location")),
+        (201, Some("/admin/skus/wa_1")),
+        "{created:?}"
+    );
     let sku = created.value();
     assert_eq!((&sku["policy"]["max_duration"], &sku["policy"]["cooldown"]), (&json!("90s"), &json!("1m")));
     assert_eq!((&sku["plans"][0]["max_cost"], &sku["plans"][0]["enabled"]), (&json!("0.20"), &json!(true)));
@@ -198,7 +225,8 @@ async fn a_sku_is_created_read_replaced_and_taken_off_sale() {
     fresh.as_object_mut().unwrap().remove("id");
     fresh["label"] = json!("WA2");
     assert_eq!(shop.admin(Method::PUT, "/admin/skus/wa_2", Some(&fresh)).await.status, 201);
-    let other = shop.admin(Method::PUT, "/admin/skus/wa_3", Some(&new_sku())).await.problem(400, "invalid-request");
+    let other =
+        shop.admin(Method::PUT, "/admin/skus/wa_3", Some(&new_sku())).await.problem(400, "invalid-request");
     assert_eq!(other["errors"][0]["field"], "id");
 
     assert_eq!(shop.admin(Method::DELETE, "/admin/skus/wa_1", None).await.status, 204);
@@ -224,7 +252,8 @@ async fn a_sku_that_does_not_fit_names_every_field() {
     ] {
         let mut body = new_sku();
         *body.pointer_mut(pointer).unwrap() = value;
-        let problem = shop.admin(Method::POST, "/admin/skus", Some(&body)).await.problem(400, "invalid-request");
+        let problem =
+            shop.admin(Method::POST, "/admin/skus", Some(&body)).await.problem(400, "invalid-request");
         assert_eq!(problem["errors"][0]["field"], field, "{problem}");
     }
     let mut twice = new_sku();
@@ -241,7 +270,8 @@ async fn label_and_product_are_fixed_once_vouchers_carry_them() {
     shop.mint(1).await;
     let mut changed = shop.admin(Method::GET, "/admin/skus/tg", None).await.value();
     changed["label"] = json!("OTHER");
-    let problem = shop.admin(Method::PUT, "/admin/skus/tg", Some(&changed)).await.problem(409, "action-not-allowed");
+    let problem =
+        shop.admin(Method::PUT, "/admin/skus/tg", Some(&changed)).await.problem(409, "action-not-allowed");
     assert_eq!(problem["errors"][0]["field"], "label");
 }
 

@@ -118,7 +118,8 @@ async fn a_stream_tells_every_change_once_and_in_order_and_ends() {
     }
     // Whoever comes late or comes back gets exactly what is missing; at the end there is nothing to come back for.
     for from in 0..last {
-        let resumed = shop.get_with(&format!("/redeem/{id}/events"), &[("last-event-id", &from.to_string())]).await;
+        let resumed =
+            shop.get_with(&format!("/redeem/{id}/events"), &[("last-event-id", &from.to_string())]).await;
         assert_eq!(events(&resumed.body), seen[usize::try_from(from).unwrap()..]);
     }
     let late = events(&shop.get(&format!("/redeem/{id}/events")).await.body);

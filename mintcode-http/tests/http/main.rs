@@ -1,5 +1,7 @@
 //! The adapter over the real engine, in memory and in paused time, through its router.
 
+#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
+
 mod admin;
 mod forms;
 mod held;

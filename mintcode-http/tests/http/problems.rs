@@ -14,9 +14,23 @@ use crate::shop::{Shop, request};
 
 /// The contract's slugs that there is a way to meet.
 const SLUGS: [&str; 18] = [
-    "voucher-invalid", "voucher-used", "voucher-expired", "voucher-cancelled", "voucher-busy", "cooling-down",
-    "redemptions-exhausted", "not-ready", "redemption-failed", "batch-sealed", "action-not-allowed",
-    "idempotency-mismatch", "invalid-request", "not-found", "method-not-allowed", "unauthorized", "unavailable",
+    "voucher-invalid",
+    "voucher-used",
+    "voucher-expired",
+    "voucher-cancelled",
+    "voucher-busy",
+    "cooling-down",
+    "redemptions-exhausted",
+    "not-ready",
+    "redemption-failed",
+    "batch-sealed",
+    "action-not-allowed",
+    "idempotency-mismatch",
+    "invalid-request",
+    "not-found",
+    "method-not-allowed",
+    "unauthorized",
+    "unavailable",
     "internal",
 ];
 
@@ -41,7 +55,9 @@ async fn every_problem_has_a_page_in_both_languages() {
 #[tokio::test(start_paused = true)]
 async fn problems_speak_the_readers_language() {
     let shop = Shop::open().await;
-    for (asked, title) in [("en-GB,en", "Not a voucher"), ("zh-CN, en;q=0.5", "兑换码无效"), ("ja, zh;q=0.1", "兑换码无效")] {
+    for (asked, title) in
+        [("en-GB,en", "Not a voucher"), ("zh-CN, en;q=0.5", "兑换码无效"), ("ja, zh;q=0.1", "兑换码无效")]
+    {
         let answer = shop.redeem("x", &[("accept-language", asked)]).await;
         assert_eq!(answer.problem(404, "voucher-invalid")["title"], title, "{asked}");
     }

@@ -39,7 +39,8 @@ async fn a_voucher_becomes_a_code() {
     assert_eq!(result.status, 200);
     let result = result.value();
     assert_eq!((&result["code"], &result["phone"]), (&json!("482915"), &json!(phone)));
-    let message = json!({"received_at": result["received_at"], "text": "Your code is 482915", "code": "482915"});
+    let message =
+        json!({"received_at": result["received_at"], "text": "Your code is 482915", "code": "482915"});
     assert_eq!(result["messages"], json!([message]));
 }
 

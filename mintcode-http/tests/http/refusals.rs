@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use axum::http::Method;
-use mintcode_core::testing::SeededEntropy;
 use mintcode_core::ports::Entropy;
+use mintcode_core::testing::SeededEntropy;
 use mintcode_core::voucher::{Shape, VoucherKeys, VoucherSecret};
 use mintcode_http::Site;
 use serde_json::json;
@@ -15,10 +15,10 @@ use crate::shop::{Shop, request, silent, sku};
 async fn nobody_can_tell_a_malformed_code_from_a_forged_one() {
     let shop = Shop::open().await;
     let own = shop.mint_one().await;
-    let forger = VoucherSecret::new("a secret of somebody else, 32 bytes or more").unwrap();
+    let stranger = VoucherSecret::new("a secret of somebody else, 32 bytes or more").unwrap();
     let entropy = SeededEntropy::new(1);
     let label = sku().label;
-    let forged = VoucherKeys::new(&forger, &[])
+    let forged = VoucherKeys::new(&stranger, &[])
         .mint_many(&label, Shape::default(), 1, |bytes| entropy.fill(bytes))
         .unwrap()
         .next()

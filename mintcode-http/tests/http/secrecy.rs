@@ -34,7 +34,8 @@ async fn no_answer_to_a_customer_tells_where_numbers_come_from() {
         for status in statuses {
             answers.extend(everything_seen(&shop, status).await);
         }
-        let mut inside = vec![SUPPLIER.to_owned(), COUNTRY.to_owned(), OPERATOR.to_owned(), "PLAN-X".to_owned()];
+        let mut inside =
+            vec![SUPPLIER.to_owned(), COUNTRY.to_owned(), OPERATOR.to_owned(), "PLAN-X".to_owned()];
         // The fake's numbers are made of the ends of its ids, so the whole id is looked for.
         inside.extend(shop.supplier.orders().iter().map(|sold| sold.order.id.to_string()));
         for answer in answers {

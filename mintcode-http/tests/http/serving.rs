@@ -1,11 +1,12 @@
 //! The server on a real socket, and its end.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mintcode_http::{Site, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::shop::{Shop, silent, sku};
 
@@ -36,15 +37,16 @@ async fn the_end_makes_nobody_wait() {
 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let (stop, stopped) = oneshot::channel::<()>();
+    let (closer, ended) = oneshot::channel::<()>();
     let server = tokio::spawn(serve(listener, shop.router.clone(), async {
-        stopped.await.unwrap();
+        ended.await.unwrap();
     }));
 
     let mut stream = connect(address, &format!("GET /redeem/{id}/events HTTP/1.1\r\nhost: x\r\n\r\n")).await;
     let begun = read_until(&mut stream, "\n\n").await;
     assert!(begun.contains("waiting_sms"), "{begun}");
-    let poll = format!("GET /redeem/{id} HTTP/1.1\r\nhost: x\r\nprefer: wait=60\r\nif-none-match: {etag}\r\n\r\n");
+    let poll =
+        format!("GET /redeem/{id} HTTP/1.1\r\nhost: x\r\nprefer: wait=60\r\nif-none-match: {etag}\r\n\r\n");
     let mut held = connect(address, &poll).await;
     let _idle = TcpStream::connect(address).await.unwrap();
     let _half = connect(address, "GET /half HTTP/1.1\r\nhost").await;
@@ -53,8 +55,11 @@ async fn the_end_makes_nobody_wait() {
     assert!(read_until(&mut healthy, "ok").await.starts_with("HTTP/1.1 200"));
 
     let asked = Instant::now();
-    stop.send(()).unwrap();
-    assert!(read_until(&mut held, "\r\n\r\n").await.starts_with("HTTP/1.1 304"), "the held answer comes at once");
+    closer.send(()).unwrap();
+    assert!(
+        read_until(&mut held, "\r\n\r\n").await.starts_with("HTTP/1.1 304"),
+        "the held answer comes at once"
+    );
     read_until(&mut stream, "never sent").await;
     assert!(asked.elapsed() < Duration::from_millis(1500), "{:?}", asked.elapsed());
     server.await.unwrap().unwrap();

@@ -90,7 +90,11 @@ impl Shop {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, usize::MAX).await.unwrap();
-        Answer { status: parts.status, headers: parts.headers, body: String::from_utf8(body.to_vec()).unwrap() }
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: String::from_utf8(body.to_vec()).unwrap(),
+        }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -107,7 +111,8 @@ impl Shop {
 
     /// Posts a form as a browser does.
     pub(crate) async fn form(&self, path: &str, fields: &str, headers: &[(&str, &str)]) -> Answer {
-        let browser = [("content-type", "application/x-www-form-urlencoded"), ("accept", "text/html,*/*;q=0.8")];
+        let browser =
+            [("content-type", "application/x-www-form-urlencoded"), ("accept", "text/html,*/*;q=0.8")];
         let headers = [&browser, headers].concat();
         self.send(request(Method::POST, path, &headers, fields.to_owned().into())).await
     }
@@ -201,7 +206,10 @@ impl Answer {
         assert_eq!(body["status"], status, "{self:?}");
         assert_eq!(body["request_id"], self.header("x-request-id").unwrap(), "{self:?}");
         assert!(body["title"].is_string() && body["detail"].is_string(), "{self:?}");
-        assert_eq!(body["retry_after"].as_u64().map(|it| it.to_string()).as_deref(), self.header("retry-after"));
+        assert_eq!(
+            body["retry_after"].as_u64().map(|it| it.to_string()).as_deref(),
+            self.header("retry-after")
+        );
         body
     }
 }

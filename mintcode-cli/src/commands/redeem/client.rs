@@ -28,7 +28,6 @@ pub(super) struct Client {
 pub(super) struct Shown {
     pub(super) id: String,
     pub(super) status: Status,
-    pub(super) voucher: String,
     pub(super) phone: Option<String>,
     pub(super) code: Option<String>,
     pub(super) text: Option<String>,

@@ -187,11 +187,10 @@ impl Outcome {
         }
     }
 
-    /// The outcome as JSON.
+    /// The outcome as JSON, without its voucher.
     pub(super) fn shown(&self) -> Value {
         match self {
             Self::Ended(shown) => json!({
-                "voucher": shown.voucher,
                 "redemption": shown.id,
                 "status": shown.status,
                 "phone": shown.phone,

@@ -168,7 +168,7 @@ impl Sandbox {
         let sms_after = span::show(self.sms_after.unwrap_or_default());
         for (sku, does, codes) in minted {
             lines.push(String::new());
-            lines.push(format!("{} / {} ({}) {does}", sku.name.en, sku.name.zh, sku.id));
+            lines.push(format!("{} / {} ({}): {does}", sku.name.en, sku.name.zh, sku.id));
             lines.extend(codes.iter().map(|code| format!("  {code}")));
         }
         lines.push(String::new());

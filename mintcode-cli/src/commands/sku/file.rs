@@ -174,7 +174,7 @@ max_cost = "0.20"
             ("price = \"0.80\"", "price = 0.80", "s.toml:7: price: "),
             ("label = \"ONE\"\n", "", "missing field `label`"),
             ("id = \"one\"", "id = ", "s.toml:3: "),
-            ("[[sku.plan]]", "[[skus.plan]]", "unknown field `skus`"),
+            ("\n[[sku]]", "extra = 1\n[[sku]]", "s.toml:1: unknown field `extra`"),
         ] {
             let text = GOOD.replacen(from, to, 1);
             assert_ne!(text, GOOD);
@@ -186,7 +186,7 @@ max_cost = "0.20"
     #[test]
     fn two_skus_of_one_file_share_neither_id_nor_label() {
         let other = GOOD.replace("\"one\"", "\"two\"");
-        assert!(error_of(&format!("{GOOD}{GOOD}")).contains(":18: id is that of another"));
-        assert!(error_of(&format!("{GOOD}{other}")).contains(":20: label is that of another"));
+        assert!(error_of(&format!("{GOOD}{GOOD}")).contains(":19: id is that of another"));
+        assert!(error_of(&format!("{GOOD}{other}")).contains(":21: label is that of another"));
     }
 }
