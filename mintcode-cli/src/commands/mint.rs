@@ -14,7 +14,7 @@ use mintcode_core::span;
 use mintcode_core::voucher::VoucherCode;
 use serde_json::json;
 
-use crate::args::{Cli, DatabaseArgs};
+use crate::args::{Cli, DatabaseArgs, ShapeArgs};
 use crate::atomic_file::AtomicFile;
 use crate::exit::{Failure, chain};
 use crate::{backend, codes, output};
@@ -59,11 +59,14 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with = "out")]
     json: bool,
     #[command(flatten)]
+    shape: ShapeArgs,
+    #[command(flatten)]
     database: DatabaseArgs,
 }
 
 pub(crate) async fn run(arguments: Arguments, config: Option<&Path>) -> Result<(), Failure> {
-    let sources = Cli::sources(config, &[arguments.database.flag()])?;
+    let [length, label_length, label_pos] = arguments.shape.flags();
+    let sources = Cli::sources(config, &[length, label_length, label_pos, arguments.database.flag()])?;
     let store = backend::open_existing(&sources)?;
     let issuer = backend::issuer(&sources, &store)?;
     match (&arguments.import, arguments.count) {

@@ -23,7 +23,7 @@ const AT_A_TIME: usize = 64;
 
 #[derive(Args)]
 #[command(after_help = "\
-Prints `PHONE CODE` for each voucher, in order. It can be ended and called again at any time: the same vouchers come
+Prints `PHONE CODE` for each voucher, in order. It can be ended and called again at any time: the same vouchers come \
 back to the same redemptions, and a delivered code is shown again.
   mintcode redeem 4QZ9-…
   mintcode redeem - --server https://redeem.example < codes.txt")]

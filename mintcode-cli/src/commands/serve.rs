@@ -27,7 +27,7 @@ use crate::{backend, logging, output};
 
 #[derive(Args)]
 #[command(after_help = "\
-Needs MINTCODE_ADMIN_API_KEY, MINTCODE_VOUCHER_SECRET, MINTCODE_SUPPLIER_URL and MINTCODE_SUPPLIER_API_KEY, or the
+Needs MINTCODE_ADMIN_API_KEY, MINTCODE_VOUCHER_SECRET, MINTCODE_SUPPLIER_URL and MINTCODE_SUPPLIER_API_KEY, or the \
 same in mintcode.toml; with --sandbox it needs nothing. Ctrl-C ends it cleanly.
   mintcode serve --sandbox
   mintcode serve --listen 0.0.0.0:8080 --database-url sqlite:/var/lib/mintcode/mintcode.db")]

@@ -19,7 +19,7 @@ use crate::{logging, output};
 #[command(after_help = "\
 Takes exactly the key in MINTCODE_SUPPLIER_API_KEY, or any key where it is not set. Its books are at /sim/books.
   mintcode simulator --listen 127.0.0.1:8090
-  MINTCODE_SUPPLIER_URL=http://127.0.0.1:8090/v1 MINTCODE_SUPPLIER_API_KEY=any mintcode serve")]
+  export MINTCODE_SUPPLIER_URL=http://127.0.0.1:8090/v1 MINTCODE_SUPPLIER_API_KEY=any")]
 pub(crate) struct Arguments {
     /// Where to listen; port 0 takes any free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8090")]

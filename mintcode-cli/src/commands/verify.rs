@@ -12,7 +12,7 @@ use crate::{codes, output};
 
 #[derive(Args)]
 #[command(after_help = "\
-One line per code, in order: OK or NO; exit code 0 only if all are OK. Needs nothing but the voucher secret, and
+One line per code, in order: OK or NO; exit code 0 only if all are OK. Needs nothing but the voucher secret, and \
 tells only that a code is genuine, not whether it was minted, sold or used.
   mintcode verify - --label TGCA < codes.txt")]
 pub(crate) struct Arguments {
