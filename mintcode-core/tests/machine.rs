@@ -76,7 +76,7 @@ impl Walk {
         let id = RedemptionId::draw(&SeededEntropy::new(7));
         let request = Request { holder: Holder::default(), id, again: None };
         let now = sample::now();
-        let Admission::Begin { voucher, redemption } = admit(voucher, &sku, None, request, now) else {
+        let Admission::Begin { voucher, redemption, .. } = admit(voucher, &sku, None, request, now) else {
             panic!("a fresh voucher begins")
         };
         let capabilities =

@@ -505,3 +505,33 @@ async fn waiting_for_a_change_ends_with_the_change_or_with_patience() {
     assert_eq!(same.version, waiting.version);
     assert_eq!(start.elapsed().as_secs(), 10);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_had_the_voucher_before_is_not_led_to_a_strangers_redemption() {
+    let world = world(one_plan()).await;
+    world.supplier.stock("canada", "virtual4", empty());
+    let by = |session| Proof { session: Some(session), idempotency: None };
+    let first = world.redeemer.redeem(&world.code, by("first")).await.unwrap().redemption.id;
+    world.at_rest(first).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    world.supplier.stock("canada", "virtual4", Line::default());
+    let second = world.redeemer.redeem(&world.code, by("second")).await.unwrap().redemption.id;
+    assert_eq!(world.now(first).await.next, None);
+    world.at_rest(second).await;
+    let error = world.redeemer.retry(first).await.unwrap_err();
+    assert!(matches!(error, RedeemError::Refused(Refusal::NotAllowed)), "{error:?}");
+    let error = world.redeemer.redeem(&world.code, by("first")).await.unwrap_err();
+    assert!(matches!(error, RedeemError::Refused(Refusal::Used)), "{error:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redemption_tried_again_by_its_id_stays_with_its_holder() {
+    let world = world(one_plan()).await;
+    world.supplier.stock("canada", "virtual4", empty());
+    let id = world.redeem().await.unwrap().id;
+    world.at_rest(id).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let again = world.redeemer.retry(id).await.unwrap().redemption;
+    assert_eq!(world.redeem().await.unwrap().id, again.id);
+    assert_eq!(world.now(id).await.next, Some(again.id));
+}

@@ -75,7 +75,7 @@ impl Journal {
                     match self.is_stored(before, &commit.next).await? {
                         Some(true) => return Ok(self.committed(commit.next, None)),
                         Some(false) if matches!(error, StorageError::Unknown(_)) => {
-                            trouble.pause(&error).await
+                            trouble.pause(&error).await;
                         }
                         Some(false) | None => return Err(Lost::Ownership(error)),
                     }
@@ -123,7 +123,7 @@ pub(super) async fn persist<T, F: Future<Output = Result<T, StorageError>>>(
     loop {
         match operation().await {
             Err(error @ (StorageError::Unavailable(_) | StorageError::Unknown(_))) => {
-                trouble.pause(&error).await
+                trouble.pause(&error).await;
             }
             answer => return answer,
         }

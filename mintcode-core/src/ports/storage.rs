@@ -158,7 +158,7 @@ pub struct Claims {
 pub trait Storage: Send + Sync {
     /// Finds the voucher, lets [`admit`](crate::voucher::admit) decide, and stores what it decides: the locked
     /// voucher together with the new redemption (owned by [`Begin::owner`], epoch 1, version 1, its first snapshot in
-    /// the history), or the voucher's expiry. The redemption before it gets the new one as [`Redemption::next`].
+    /// the history), or the voucher's expiry. The redemption that the new one follows gets it as [`Redemption::next`].
     ///
     /// An idempotency key belongs to the first voucher it began a redemption of: with another voucher it is refused
     /// as [`Refusal::IdempotencyMismatch`], before anything about that voucher is told. A refused request leaves no key behind.

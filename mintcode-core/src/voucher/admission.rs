@@ -16,6 +16,9 @@ pub enum Admission {
         voucher: Box<Voucher>,
         /// The new redemption, queued, at version 1.
         redemption: Box<Redemption>,
+        /// The redemption before it, which gets the new one as its `next`; `None` where another holder began that one,
+        /// since whoever has a redemption's id may see it.
+        follows: Option<RedemptionId>,
     },
     /// The same holder came back: the redemption as it is.
     Same,
@@ -107,11 +110,20 @@ pub fn admit(
         VoucherState::Fulfilled => Admission::Refused(Refusal::Used),
         VoucherState::Expired { .. } => Admission::Refused(Refusal::Expired),
         VoucherState::Cancelled => Admission::Refused(Refusal::Cancelled),
-        VoucherState::Issued | VoucherState::RetryableFailed => begin(voucher, sku, request, now),
+        VoucherState::Issued | VoucherState::RetryableFailed => {
+            let follows = last.filter(|_| same_holder || request.again.is_some()).map(|last| last.id);
+            begin(voucher, sku, request, follows, now)
+        }
     }
 }
 
-fn begin(voucher: Voucher, sku: &Sku, request: Request, now: DateTime<Utc>) -> Admission {
+fn begin(
+    voucher: Voucher,
+    sku: &Sku,
+    request: Request,
+    follows: Option<RedemptionId>,
+    now: DateTime<Utc>,
+) -> Admission {
     if voucher.expires_at.is_some_and(|end| now >= end) {
         return match voucher.apply(VoucherEvent::Expire) {
             Ok(expired) => Admission::Expired(Box::new(expired)),
@@ -137,7 +149,9 @@ fn begin(voucher: Voucher, sku: &Sku, request: Request, now: DateTime<Utc>) -> A
     };
     let redemption = Redemption::queued(request.id, &voucher, sku, request.holder, now);
     match voucher.apply(VoucherEvent::Lock { redemption: request.id, expires_at }) {
-        Ok(voucher) => Admission::Begin { voucher: Box::new(voucher), redemption: Box::new(redemption) },
+        Ok(voucher) => {
+            Admission::Begin { voucher: Box::new(voucher), redemption: Box::new(redemption), follows }
+        }
         // Only `Issued` and `RetryableFailed` come here, and both can be locked.
         Err(_) => Admission::Refused(Refusal::Busy),
     }

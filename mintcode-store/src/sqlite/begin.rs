@@ -14,9 +14,9 @@ use crate::rows::{Row, count, json, micros};
 pub(super) fn begin(connection: &Connection, begin: Begin) -> Result<Begun, StorageError> {
     let Begin { by, holder, id, owner, now } = begin;
     let again = match &by {
-            BeginBy::Again(id) => Some(*id),
-            BeginBy::Code(_) => None,
-        };
+        BeginBy::Again(id) => Some(*id),
+        BeginBy::Code(_) => None,
+    };
     let voucher = match by {
         BeginBy::Code(hashes) => vouchers::find(connection, &hashes)?,
         BeginBy::Again(id) => match load(connection, &id.to_string())? {
@@ -42,13 +42,13 @@ pub(super) fn begin(connection: &Connection, begin: Begin) -> Result<Begun, Stor
         None => None,
     };
     match admit(voucher, &sku, last.as_ref(), Request { holder, id, again }, now) {
-        Admission::Begin { voucher, redemption } => {
+        Admission::Begin { voucher, redemption, follows } => {
             let redemption = Redemption { owner, ..*redemption };
             insert(connection, &redemption)?;
             insert_event(connection, &id.to_string(), 1, &json(&redemption.snapshot()))?;
             vouchers::update(connection, &voucher)?;
-            if let Some(last) = last {
-                set_next(connection, last.id, id)?;
+            if let Some(followed) = follows {
+                set_next(connection, followed, id)?;
             }
             if let Some(key) = key {
                 remember_key(connection, &key, hash, id)?;
@@ -81,9 +81,10 @@ fn remember_key(
     execute(connection, sql, parameters, || Row::of("idempotency", key.as_str())).map(drop)
 }
 
-fn set_next(connection: &Connection, last: RedemptionId, next: RedemptionId) -> Result<(), StorageError> {
+fn set_next(connection: &Connection, followed: RedemptionId, next: RedemptionId) -> Result<(), StorageError> {
     let sql = "UPDATE redemption SET next = ?2 WHERE id = ?1";
-    execute(connection, sql, (last.to_string(), next.to_string()), || Row::of("redemption", &last)).map(drop)
+    execute(connection, sql, (followed.to_string(), next.to_string()), || Row::of("redemption", &followed))
+        .map(drop)
 }
 
 fn insert(connection: &Connection, redemption: &Redemption) -> Result<(), StorageError> {

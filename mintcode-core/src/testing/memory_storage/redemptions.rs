@@ -170,16 +170,15 @@ impl State {
         let sku = self.skus.get(&voucher.sku).ok_or_else(|| corrupt("voucher", &hash))?;
         let last = voucher.redemption.and_then(|last| self.redemptions.get(&last));
         match admit(voucher, sku, last, Request { holder, id, again }, now) {
-            Admission::Begin { voucher, redemption } => {
+            Admission::Begin { voucher, redemption, follows } => {
                 if self.redemptions.contains_key(&id) {
                     return Err(StorageError::Conflict);
                 }
                 if last.is_some_and(|last| !last.is_final()) {
                     return Err(corrupt("redemption", &id));
                 }
-                let last = last.map(|last| last.id);
-                if let Some(last) = last.and_then(|last| self.redemptions.get_mut(&last)) {
-                    last.next = Some(id);
+                if let Some(followed) = follows.and_then(|followed| self.redemptions.get_mut(&followed)) {
+                    followed.next = Some(id);
                 }
                 if let Some(key) = key {
                     self.idempotency.entry(key).or_insert(hash);
