@@ -531,6 +531,7 @@ async fn a_redemption_tried_again_by_its_id_stays_with_its_holder() {
     let id = world.redeem().await.unwrap().id;
     world.at_rest(id).await;
     tokio::time::sleep(Duration::from_secs(60)).await;
+    world.supplier.stock("canada", "virtual4", silent());
     let again = world.redeemer.retry(id).await.unwrap().redemption;
     assert_eq!(world.redeem().await.unwrap().id, again.id);
     assert_eq!(world.now(id).await.next, Some(again.id));

@@ -80,6 +80,7 @@ macro_rules! storage_conformance {
                 a_refused_request_leaves_no_key_behind,
                 a_failed_redemption_is_followed_by_another,
                 the_code_posted_again_follows_the_failed_redemption,
+                another_holders_redemption_follows_nobodys,
                 a_running_redemption_cannot_be_tried_again,
                 an_unknown_redemption_cannot_be_tried_again,
                 a_later_redemption_knows_the_earlier_ones,

@@ -200,12 +200,20 @@ pub async fn a_failed_redemption_is_followed_by_another(store: &Subject) {
     assert_eq!(second.next, None);
 }
 
-/// Posting the code again after a failure does the same.
+/// The holder's posting the code again after a failure does the same.
 pub async fn the_code_posted_again_follows_the_failed_redemption(store: &Subject) {
     let first = queued(store).await;
     failed(store, &first).await;
-    begun(store, post(first.voucher, session(2), 200)).await;
+    begun(store, post(first.voucher, session(1), 200)).await;
     assert_eq!(reload(store, rdm(1)).await.next, Some(rdm(200)));
+}
+
+/// Whoever had the voucher before is not led to what another holder gets for it.
+pub async fn another_holders_redemption_follows_nobodys(store: &Subject) {
+    let first = queued(store).await;
+    failed(store, &first).await;
+    begun(store, post(first.voucher, session(2), 200)).await;
+    assert_eq!(reload(store, rdm(1)).await.next, None);
 }
 
 /// While a redemption runs there is nothing to try again.
