@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use mintcode_core::engine::{Engine, EngineBuilder, Issuer};
-use mintcode_core::ids::SupplierName;
 use mintcode_core::ports::Clock;
 use mintcode_store::{OpenError, SqliteStore};
 use mintcode_supplier::rest::RestSupplier;
@@ -40,20 +39,9 @@ pub(crate) fn opened(store: Result<SqliteStore, OpenError>) -> Result<Arc<Sqlite
 
 /// What mints into `store`.
 pub(crate) fn issuer(sources: &Sources, store: &Arc<SqliteStore>) -> Result<Issuer, Failure> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-    // Nothing is bought without starting the engine, and this one is never started.
-    let nobody = SupplierSettings {
-        name: SupplierName::default(),
-        url: Url::parse("http://localhost/").expect("the URL is written correctly"),
-        api_key: "none".into(),
-        currency: mintcode_core::money::Currency::USD,
-        is_exclusive: false,
-        requests_per_second: 1,
-    };
-    let engine = builder(sources, store, &clock)?;
-    let engine = add_supplier(engine, nobody, &clock, std::time::Duration::from_secs(1))?;
-    let engine = engine.build().map_err(|error| Failure::usage(error.to_string()))?;
-    Ok(engine.issuer())
+    let (store, clock) = (Arc::clone(store), Arc::new(SystemClock::start()));
+    let keys = sources.voucher_keys()?;
+    Ok(Issuer::new(store, clock, Arc::new(SystemEntropy), keys, sources.shape(None)?))
 }
 
 /// An engine over `store` that has no supplier yet.

@@ -27,6 +27,30 @@
     tick();
   }
 
+  // What a card says, without what changes by itself here.
+  function content(card) {
+    const copy = card.cloneNode(true);
+    for (const node of copy.querySelectorAll("[data-until]")) node.textContent = "";
+    for (const node of copy.querySelectorAll("details")) node.open = false;
+    for (const button of copy.querySelectorAll("[data-copy]")) {
+      button.hidden = true;
+      button.textContent = "";
+    }
+    return copy.outerHTML;
+  }
+
+  // A card without news stays, and with it what the reader has selected in it. The address names the cards, so they
+  // are the same ones in the same order.
+  function replace(fresh) {
+    const news = [...fresh.querySelectorAll("[data-id]")];
+    for (const [at, card] of [...live.querySelectorAll("[data-id]")].entries()) {
+      if (!news[at] || content(card) === content(news[at])) continue;
+      const messages = news[at].querySelector("details");
+      if (messages && card.querySelector("details[open]")) messages.open = true;
+      card.replaceWith(news[at]);
+    }
+  }
+
   async function refresh() {
     if (fetching) {
       again = true;
@@ -40,7 +64,7 @@
         const fresh = page.getElementById("live");
         if (fresh) {
           const focused = document.activeElement && document.activeElement.id;
-          live.replaceChildren(...fresh.childNodes);
+          replace(fresh);
           Object.assign(live.dataset, fresh.dataset);
           settle();
           if (focused) document.getElementById(focused)?.focus();

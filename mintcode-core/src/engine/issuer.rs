@@ -98,6 +98,20 @@ pub enum MintError {
 }
 
 impl Issuer {
+    /// Mints into `storage` codes of that shape, without an engine: for tools that buy nothing.
+    pub fn new<S>(
+        storage: Arc<S>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        keys: VoucherKeys,
+        shape: Shape,
+    ) -> Self
+    where
+        S: Catalogue + Vouchers + 'static,
+    {
+        Self { catalogue: Arc::<S>::clone(&storage), vouchers: storage, keys, shape, clock, entropy }
+    }
+
     /// Mints a batch: stored whole before the first code can be read.
     pub async fn mint(&self, request: MintRequest<'_>) -> Result<Minted, MintError> {
         if !(1..=MOST_IN_A_BATCH).contains(&request.count) {
