@@ -1,6 +1,7 @@
 //! Storage and engine, put together from what is configured.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mintcode_core::engine::{Engine, EngineBuilder, Issuer};
 use mintcode_core::ports::Clock;
@@ -12,6 +13,9 @@ use url::Url;
 use crate::config::{Sources, SupplierSettings};
 use crate::exit::{Failure, chain};
 use crate::system::{SystemClock, SystemEntropy};
+
+/// How long an answer to a purchase is listened for after the engine went on without it.
+const LATE_ANSWERS: Duration = Duration::from_secs(60);
 
 /// Opens the configured database, which has to be there: a command that looks or mints makes none by a slip of the
 /// working directory.
@@ -60,10 +64,11 @@ pub(crate) fn add_supplier(
     engine: EngineBuilder,
     settings: SupplierSettings,
     clock: &Arc<dyn Clock>,
-    timeout: std::time::Duration,
+    timeout: Duration,
 ) -> Result<EngineBuilder, Failure> {
     let SupplierSettings { name, url, api_key, currency, is_exclusive, requests_per_second } = settings;
-    let supplier = rest(url, api_key, clock).currency(currency).timeout(timeout).build();
+    let supplier =
+        rest(url, api_key, clock).currency(currency).timeout(timeout).late_answers(LATE_ANSWERS).build();
     let supplier = supplier.map_err(|error| Failure::usage(format!("supplier {name}: {}", chain(&error))))?;
     Ok(engine.supplier(name, Arc::new(supplier), is_exclusive, requests_per_second))
 }

@@ -259,3 +259,24 @@ fn a_client_that_could_not_work_is_not_built() {
     assert!(matches!(build("https://example.com/v1", " ", second), Err(BuildError::Key)));
     assert!(matches!(build("https://example.com/v1", "hush", Duration::ZERO), Err(BuildError::Timeout)));
 }
+
+#[tokio::test]
+async fn a_purchase_is_listened_to_for_longer_than_other_calls() {
+    let (listener, base) = bind().await;
+    let supplier = RestSupplier::builder(base.parse().unwrap(), KEY.to_owned().into(), HandClock::new())
+        .timeout(Duration::from_millis(300))
+        .late_answers(PATIENCE)
+        .build()
+        .unwrap();
+    let serving = async {
+        let mut buying = accept(&listener).await;
+        read_request(&mut buying).await;
+        // A look that began later gives up first; only then is the purchase answered.
+        let order = OrderId::new("7");
+        let (look, _stream) = tokio::join!(supplier.check(&order), accept(&listener));
+        assert_eq!(unclear_call(look), Failure::TimedOut);
+        buying.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\nno free phones").await.unwrap();
+    };
+    let (result, ()) = tokio::join!(buy_with(&supplier), serving);
+    assert!(matches!(result, Err(BuyError::OutOfStock)), "{result:?}");
+}

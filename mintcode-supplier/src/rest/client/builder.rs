@@ -39,6 +39,7 @@ pub struct RestSupplierBuilder {
     clock: Arc<dyn Clock>,
     currency: Currency,
     timeout: Duration,
+    late_answers: Duration,
 }
 
 impl fmt::Debug for RestSupplierBuilder {
@@ -52,7 +53,7 @@ impl RestSupplier {
     /// that says whether a purchase may still be sent.
     pub fn builder(base: Url, api_key: SecretString, clock: Arc<dyn Clock>) -> RestSupplierBuilder {
         let (currency, timeout) = (Currency::USD, Duration::from_secs(10));
-        RestSupplierBuilder { base, api_key, clock, currency, timeout }
+        RestSupplierBuilder { base, api_key, clock, currency, timeout, late_answers: Duration::ZERO }
     }
 }
 
@@ -69,6 +70,13 @@ impl RestSupplierBuilder {
     /// have been sent.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// How long a purchase's answer is listened for, where that is longer than [`timeout`](Self::timeout): the engine
+    /// goes on without it, and an answer that comes late still settles what was bought.
+    pub fn late_answers(mut self, patience: Duration) -> Self {
+        self.late_answers = patience;
         self
     }
 
@@ -92,7 +100,8 @@ impl RestSupplierBuilder {
         }
         let caller = self.client()?.build().map_err(BuildError::Client)?;
         let gate = Gate { clock: Arc::clone(&self.clock) };
-        let buyer = self.client()?.pool_max_idle_per_host(0).connector_layer(gate);
+        let patience = self.timeout.max(self.late_answers);
+        let buyer = self.client()?.timeout(patience).pool_max_idle_per_host(0).connector_layer(gate);
         let buyer = buyer.build().map_err(BuildError::Client)?;
         Ok(RestSupplier { buyer, caller, base: self.base, currency: self.currency, clock: self.clock })
     }
