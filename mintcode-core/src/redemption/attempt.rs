@@ -38,6 +38,9 @@ pub struct Held {
     pub order: Order,
     /// The messages so far, oldest first.
     pub messages: Vec<Message>,
+    /// How often in a row the supplier did not know the order.
+    #[serde(default)]
+    pub unknown: u32,
 }
 
 /// An order that no customer has seen or will see, given back while the redemption goes on.
@@ -101,6 +104,23 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Whether an attempt that ended so counts as a purchase: all do but those of which it is certain that nothing was
+    /// bought.
+    #[must_use]
+    pub fn may_have_bought(self) -> bool {
+        match self {
+            Self::OutOfStock | Self::Throttled | Self::NotSent | Self::Stopped => false,
+            Self::Delivered
+            | Self::NoSms
+            | Self::Replaced
+            | Self::GivenUp
+            | Self::TooDear
+            | Self::Absent
+            | Self::Late
+            | Self::Unresolved => true,
+        }
+    }
+
     /// The outcome's name in trails and reports.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -34,7 +34,7 @@ pub enum Choice {
 #[must_use]
 pub fn choose(redemption: &Redemption, context: &Context<'_>) -> Choice {
     let policy = &redemption.policy;
-    if redemption.buys_before + redemption.attempts() >= policy.buys_allowed() {
+    if redemption.buys() >= policy.buys_allowed() {
         return Choice::GiveUp { kind: FailureKind::ContactSupport };
     }
 
@@ -65,7 +65,7 @@ pub fn choose(redemption: &Redemption, context: &Context<'_>) -> Choice {
 
 /// The plan of that id, if it may be tried once more after a back-off or a purchase that did not happen.
 pub(super) fn again(redemption: &Redemption, plan: &PlanId, context: &Context<'_>) -> Choice {
-    let buys_left = redemption.buys_before + redemption.attempts() < redemption.policy.buys_allowed();
+    let buys_left = redemption.buys() < redemption.policy.buys_allowed();
     let same = context.plans.iter().find(|candidate| candidate.id == *plan);
     match same.filter(|plan| buys_left && is_usable(plan, redemption, context)) {
         Some(plan) => Choice::Next {

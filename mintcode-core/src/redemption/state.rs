@@ -117,8 +117,6 @@ pub struct Releasing {
     pub not_before: DateTime<Utc>,
     /// How often it was asked.
     pub asked: u32,
-    /// How often the supplier did not know the order.
-    pub unknown: u32,
 }
 
 /// How a number is given back.
@@ -347,6 +345,14 @@ impl Redemption {
         let closed = self.closed.iter().map(|closed| closed.intent.number);
         let background = self.background.iter().map(|surplus| surplus.held.intent.number);
         closed.chain(background).max().unwrap_or(0).max(current)
+    }
+
+    /// Purchases made for the voucher so far, or that may have been made: what [`Policy::max_buys`] counts.
+    #[must_use]
+    pub fn buys(&self) -> u32 {
+        let nothing_bought = self.closed.iter().filter(|closed| !closed.outcome.may_have_bought()).count();
+        let nothing_bought = u32::try_from(nothing_bought).unwrap_or(u32::MAX);
+        self.buys_before + self.attempts().saturating_sub(nothing_bought)
     }
 
     /// Whether an order of that id belongs to this redemption.

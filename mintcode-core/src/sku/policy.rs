@@ -21,7 +21,8 @@ pub struct Policy {
     /// The most any number may cost, over all plans, in the supplier's currency.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_cost: Option<Amount>,
-    /// Purchases per voucher, whatever becomes of them; twice redemptions times plans where absent.
+    /// Purchases per voucher, whatever becomes of their numbers; twice redemptions times plans where absent. A clear no
+    /// is no purchase.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_buys: Option<u32>,
     /// Pause between two redemptions of a voucher.

@@ -23,7 +23,7 @@ pub struct Voucher {
     pub state: VoucherState,
     /// Tries used up: redemptions that showed a number and delivered no code.
     pub tries: u32,
-    /// Purchases begun for it, whatever became of them.
+    /// Purchases made for it, or that may have been made, whatever became of their numbers.
     pub buys: u32,
     /// When it stops being good.
     pub expires_at: Option<DateTime<Utc>>,
@@ -137,9 +137,14 @@ pub enum VoucherEvent {
         expires_at: Option<DateTime<Utc>>,
     },
     /// A purchase is intended.
-    Buy,
+    Buy {
+        /// Purchases with it, those left out of which it is certain that nothing was bought.
+        buys: u32,
+    },
     /// No order is left, and the redemption goes on.
     Settle {
+        /// As in [`VoucherEvent::Buy`].
+        buys: u32,
         /// Whether a number was shown, so that the try is used up.
         number_shown: bool,
     },
@@ -147,6 +152,8 @@ pub enum VoucherEvent {
     Deliver,
     /// The redemption ended without a code, and nothing is left open for it.
     End {
+        /// As in [`VoucherEvent::Buy`].
+        buys: u32,
         /// Whether a number was shown, so that the try is used up.
         number_shown: bool,
         /// When the next redemption may begin.
@@ -182,18 +189,20 @@ impl Voucher {
                 self.expires_at = expires_at;
                 Locked { from: Resting::RetryableFailed }
             }
-            (Locked { from } | Redeeming { from }, VoucherEvent::Buy) => {
-                self.buys += 1;
+            (Locked { from } | Redeeming { from }, VoucherEvent::Buy { buys }) => {
+                self.buys = buys;
                 Redeeming { from }
             }
-            (Redeeming { from }, VoucherEvent::Settle { number_shown }) => {
+            (Redeeming { from }, VoucherEvent::Settle { buys, number_shown }) => {
+                self.buys = buys;
                 Locked { from: if number_shown { Resting::RetryableFailed } else { from } }
             }
             (Redeeming { .. }, VoucherEvent::Deliver) => Fulfilled,
             (
                 state @ (Locked { .. } | Redeeming { .. }),
-                VoucherEvent::End { number_shown, ready_at, start_behind },
+                VoucherEvent::End { buys, number_shown, ready_at, start_behind },
             ) => {
+                self.buys = buys;
                 self.tries += u32::from(number_shown);
                 self.ready_at = Some(ready_at);
                 self.start_behind = start_behind.or(self.start_behind);

@@ -9,12 +9,12 @@ use crate::voucher::VoucherEvent;
 /// What `after`, the redemption that follows `before`, does to the voucher.
 #[must_use]
 pub fn voucher_event(before: &Redemption, after: &Redemption) -> Option<VoucherEvent> {
-    let number_shown = after.number_shown;
+    let (buys, number_shown) = (after.buys(), after.number_shown);
     match &after.phase {
         _ if before.is_final() => None,
-        Phase::Ordering(_) if after.attempts() > before.attempts() => Some(VoucherEvent::Buy),
+        Phase::Ordering(_) if after.attempts() > before.attempts() => Some(VoucherEvent::Buy { buys }),
         Phase::CoolingDown { .. } if !matches!(before.phase, Phase::CoolingDown { .. }) => {
-            Some(VoucherEvent::Settle { number_shown })
+            Some(VoucherEvent::Settle { buys, number_shown })
         }
         Phase::Delivered(_) => Some(VoucherEvent::Deliver),
         Phase::Failed(failure) => Some(end(after, failure.retry_at)),
@@ -29,7 +29,12 @@ pub fn voucher_event(before: &Redemption, after: &Redemption) -> Option<VoucherE
 }
 
 fn end(after: &Redemption, ready_at: DateTime<Utc>) -> VoucherEvent {
-    VoucherEvent::End { number_shown: after.number_shown, ready_at, start_behind: without_sms(after) }
+    VoucherEvent::End {
+        buys: after.buys(),
+        number_shown: after.number_shown,
+        ready_at,
+        start_behind: without_sms(after),
+    }
 }
 
 /// The plan of the last number that got no SMS.
