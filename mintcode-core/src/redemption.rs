@@ -24,5 +24,5 @@ pub use self::delivery::{Delivery, Settlement};
 pub use self::state::{
     AfterRelease, Failure, FailureKind, GiveBack, Holder, HolderKey, Phase, Redemption, Releasing, Search,
 };
-pub use self::step::{step, voucher_event, wish_is_allowed};
+pub use self::step::{WishAnswer, step, voucher_event, weigh_wish};
 pub use self::view::{FailureView, Snapshot, Status};

@@ -280,7 +280,10 @@ async fn a_refusal_to_take_a_number_back_yet_is_asked_again_until_it_is_settled(
     let id = world.redeem().await.unwrap().id;
     world.until(id, |now| now.status() == Status::WaitingSms).await;
     let releasing = world.redeemer.cancel(id).await.unwrap();
-    let resumes_at = world.until(id, |now| now.snapshot().resumes_at.is_some()).await.snapshot().resumes_at;
+    let refused = |now: &Redemption| {
+        now.snapshot().resumes_at.is_some_and(|at| seconds_between(releasing.created_at, at) >= 30)
+    };
+    let resumes_at = world.until(id, refused).await.snapshot().resumes_at;
     assert_eq!(seconds_between(releasing.updated_at, resumes_at.unwrap()), 30);
     let ended = world.at_rest(id).await;
     assert_eq!(ended.status(), Status::Cancelled);

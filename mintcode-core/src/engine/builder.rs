@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -109,7 +109,10 @@ impl Engine {
         let worker = Worker::new(Arc::clone(&self.driver), self.worker, self.commands);
         let (driver, issuer, stopped) = (self.driver, self.issuer, stop.clone());
         let task = tokio::spawn(async move {
-            learn_newest_orders(&driver).await;
+            tokio::select! {
+                () = learn_newest_orders(&driver) => {}
+                () = stopped.cancelled() => return,
+            }
             let sealing = tokio::spawn(seal_old_batches(issuer, stopped.clone()));
             worker.run(stopped).await;
             if let Err(error) = sealing.await {
@@ -127,6 +130,7 @@ async fn learn_newest_orders(driver: &Driver) {
             Ok(newest) => newest.iter().for_each(|order| desk.know(order)),
             Err(error) => tracing::error!(error = %Chain(&error), "the newest order could not be read"),
         }
+        desk.learn_newest().await;
     }
 }
 
@@ -207,6 +211,9 @@ impl EngineBuilder {
         }
         check(&timing)?;
 
+        // Half an intent's window for the slowest supplier's line, the other half for storing and sending.
+        let slowest = suppliers.values().map(|desk| desk.requests_within(timing.send_window / 2)).min();
+        let places = slowest.unwrap_or(1).clamp(1, Semaphore::MAX_PERMITS);
         let notices = Notices::default();
         let worker = WorkerId::draw(&*entropy);
         let (sender, commands) = mpsc::channel(QUEUE);
@@ -219,6 +226,7 @@ impl EngineBuilder {
             timing,
             late_answers: TaskTracker::new(),
             commands: sender.clone(),
+            purchases: Semaphore::new(places),
         });
         let redeemer = Redeemer::new(Inner {
             storage,

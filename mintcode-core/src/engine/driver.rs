@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio_util::task::TaskTracker;
 
 use super::journal::{Journal, Lost, persist};
@@ -15,7 +15,7 @@ use crate::order::OrderId;
 use crate::ports::{BuyPermit, Catalogue, Clock, Entropy, Inbox, InboxItem, StorageError};
 use crate::redemption::{
     Call, CallFailure, Context, Decision, Effect, Event, Failure, Intent, Listing, NotBought, Phase,
-    Redemption, SupplierFacts, Timing, Wish, step, wish_is_allowed,
+    Redemption, SupplierFacts, Timing, Wish, WishAnswer, step, weigh_wish,
 };
 use crate::sku::Plan;
 
@@ -29,6 +29,8 @@ pub(super) struct Driver {
     /// Purchases whose answer is late outlive the redemption's turn.
     pub(super) late_answers: TaskTracker,
     pub(super) commands: mpsc::Sender<Command>,
+    /// Places in the line to a supplier: as many as get their turn well within the window of an intent.
+    pub(super) purchases: Semaphore,
 }
 
 /// Where a turn ended.
@@ -74,6 +76,8 @@ impl Driver {
     }
 
     async fn turn(&self, current: Redemption, event: Event, consumed: Option<i64>) -> Option<Turn> {
+        // Taken before the intent is stored, so that its window is not spent in line.
+        let place = if may_buy(&current, &event) { self.purchases.acquire().await.ok() } else { None };
         let plans = if may_choose(&current, &event) { self.plans(&current).await } else { Vec::new() };
         let facts = self.facts();
         let context =
@@ -91,24 +95,28 @@ impl Driver {
         let Some(next) = next else {
             self.discard(consumed).await;
             let outcome = match effect {
-                Some(effect) => self.perform(effect, None, &current).await,
+                Some(effect) => self.perform(effect, None, &current, None).await,
                 None => None,
             };
             return Some(Turn { redemption: current, wake_at, outcome });
         };
 
+        let told = consumed;
         let consumed = consumed.into_iter().collect();
         match self.journal.commit(&current, *next, effect.as_ref(), consumed).await {
             Ok(committed) => {
                 report(&current, &committed.redemption);
                 let outcome = match effect {
-                    Some(effect) => self.perform(effect, committed.permit, &committed.redemption).await,
+                    Some(effect) => {
+                        self.perform(effect, committed.permit, &committed.redemption, place).await
+                    }
                     None => None,
                 };
                 Some(Turn { redemption: committed.redemption, wake_at, outcome })
             }
             Err(Lost::Claim) => {
                 // Another attempt was faster; the look goes on, never a new purchase.
+                self.discard(told).await;
                 let wake_at = Some(self.clock.now() + self.timing.poll_max);
                 Some(Turn { redemption: current, wake_at, outcome: None })
             }
@@ -119,16 +127,18 @@ impl Driver {
         }
     }
 
-    /// Performs `effect` for `redemption`, as stored, and tells what came of it.
+    /// Performs `effect` for `redemption`, as stored, and tells what came of it. `place` is a purchase's in the line.
     async fn perform(
         &self,
         effect: Effect,
         permit: Option<BuyPermit>,
         redemption: &Redemption,
+        place: Option<SemaphorePermit<'_>>,
     ) -> Option<Event> {
+        let place = place.filter(|_| effect == Effect::Buy);
         match effect {
             Effect::Buy => match &redemption.phase {
-                Phase::Ordering(intent) => Some(self.buy(redemption.id, intent, permit).await),
+                Phase::Ordering(intent) => Some(self.buy(redemption.id, intent, permit, place).await),
                 _ => None,
             },
             Effect::Check(supplier, order) => Some(self.call(&supplier, order, OrderCall::Check).await),
@@ -142,13 +152,23 @@ impl Driver {
         }
     }
 
-    async fn buy(&self, id: RedemptionId, intent: &Intent, permit: Option<BuyPermit>) -> Event {
+    async fn buy(
+        &self,
+        id: RedemptionId,
+        intent: &Intent,
+        permit: Option<BuyPermit>,
+        place: Option<SemaphorePermit<'_>>,
+    ) -> Event {
         let attempt = intent.number;
         let not_sent = Event::NotBought { attempt, why: NotBought::NotSent };
         // Without a permit the commit's answer was lost: nothing was sent, and nothing will be.
         let (Some(desk), Some(permit)) = (self.suppliers.get(&intent.supplier).cloned(), permit) else {
             return not_sent;
         };
+        if let Err(why) = desk.turn_to_buy().await {
+            return Event::NotBought { attempt, why };
+        }
+        drop(place);
         let mut purchase = self.late_answers.spawn(async move { desk.buy(permit).await });
         match tokio::time::timeout(self.timing.buy_timeout, &mut purchase).await {
             Ok(Ok(Bought::Order(order))) => Event::Bought { attempt, order },
@@ -217,12 +237,16 @@ impl Driver {
         }
     }
 
-    /// Whether `wish` could be granted to `redemption` as it stands.
-    pub(super) async fn allows(&self, redemption: &Redemption, wish: Wish) -> Result<bool, StorageError> {
+    /// What granting `wish` to `redemption` as it stands would do.
+    pub(super) async fn weigh(
+        &self,
+        redemption: &Redemption,
+        wish: Wish,
+    ) -> Result<WishAnswer, StorageError> {
         let plans = self.catalogue.sku(&redemption.sku).await?.map_or_else(Vec::new, |sku| sku.plans);
         let facts = self.facts();
         let context = Context { plans: &plans, suppliers: &facts, timing: &self.timing, jitter: 0 };
-        Ok(wish_is_allowed(redemption, wish, &context, self.clock.now()))
+        Ok(weigh_wish(redemption, wish, &context, self.clock.now()))
     }
 
     async fn inbox(&self, id: RedemptionId) -> Vec<Input> {
@@ -280,6 +304,28 @@ impl From<InboxItem> for Input {
             Inbox::NotBought { attempt, why } => Event::NotBought { attempt, why },
         };
         Self { event, consumed: Some(item.id) }
+    }
+}
+
+/// Whether deciding on `event` may end in a purchase.
+fn may_buy(redemption: &Redemption, event: &Event) -> bool {
+    match (&redemption.phase, event) {
+        (Phase::Queued | Phase::CoolingDown { .. }, Event::Tick | Event::Recovered)
+        | (Phase::Ordering(_), Event::Bought { .. } | Event::NotBought { .. })
+        | (Phase::Uncertain(_), Event::Bought { .. } | Event::NotBought { .. } | Event::Listed(_))
+        | (Phase::Releasing(_), Event::Seen { .. } | Event::CallFailed { .. }) => true,
+        (
+            Phase::Queued
+            | Phase::CoolingDown { .. }
+            | Phase::Ordering(_)
+            | Phase::Uncertain(_)
+            | Phase::Releasing(_)
+            | Phase::Waiting(_)
+            | Phase::Delivered(_)
+            | Phase::Failed(_)
+            | Phase::Cancelled,
+            _,
+        ) => false,
     }
 }
 

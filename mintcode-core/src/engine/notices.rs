@@ -1,36 +1,75 @@
 //! Wakes whoever waits for a redemption to change.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
 use crate::ids::RedemptionId;
 
+/// How many entries there are before the first sweep of those nobody listens to.
+const FIRST_SWEEP: usize = 64;
+
 /// Tells waiting readers which version of a redemption was stored last. A lost notice only costs them time: they read
 /// storage, not the notice.
 #[derive(Clone, Debug, Default)]
 pub struct Notices {
-    waiting: Arc<Mutex<HashMap<RedemptionId, watch::Sender<u64>>>>,
+    waiting: Arc<Mutex<Waiting>>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    senders: HashMap<RedemptionId, watch::Sender<u64>>,
+    /// Entries left by the last sweep.
+    swept: usize,
 }
 
 impl Notices {
     /// A receiver that sees every version stored from now on, the newest standing for those before.
     #[must_use]
     pub fn subscribe(&self, id: RedemptionId) -> watch::Receiver<u64> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.entry(id).or_insert_with(|| watch::Sender::new(0)).subscribe()
+        let mut waiting = self.lock();
+        // Readers go away without a word, so entries are swept whenever they have doubled.
+        if waiting.senders.len() >= FIRST_SWEEP.max(2 * waiting.swept) {
+            waiting.senders.retain(|_, sender| !sender.is_closed());
+            waiting.swept = waiting.senders.len();
+        }
+        waiting.senders.entry(id).or_insert_with(|| watch::Sender::new(0)).subscribe()
     }
 
     /// Tells that `version` of `id` is stored.
     pub fn publish(&self, id: RedemptionId, version: u64) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sender) = waiting.get(&id) {
+        let mut waiting = self.lock();
+        if let Some(sender) = waiting.senders.get(&id) {
             sender.send_replace(version);
             // Nobody listens any more, so nothing is kept.
             if sender.is_closed() {
-                waiting.remove(&id);
+                waiting.senders.remove(&id);
             }
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use super::*;
+    use crate::testing::SeededEntropy;
+
+    #[test]
+    fn entries_that_nobody_listens_to_are_swept() {
+        let notices = Notices::default();
+        let entropy = SeededEntropy::new(1);
+        let kept = RedemptionId::draw(&entropy);
+        let mut listening = notices.subscribe(kept);
+        for _ in 0..10_000 {
+            drop(notices.subscribe(RedemptionId::draw(&entropy)));
+        }
+        assert!(notices.lock().senders.len() <= FIRST_SWEEP + 1);
+        notices.publish(kept, 7);
+        assert_eq!(*listening.borrow_and_update(), 7);
     }
 }

@@ -12,7 +12,7 @@ use super::notices::Notices;
 use super::worker::Command;
 use crate::ids::{RedemptionId, WorkerId};
 use crate::ports::{Begin, BeginBy, Begun, Clock, Entropy, Inbox, Storage, StorageError, Vouchers};
-use crate::redemption::{Holder, HolderKey, Redemption, Snapshot, Wish};
+use crate::redemption::{Holder, HolderKey, Redemption, Snapshot, Wish, WishAnswer};
 use crate::voucher::{LabelKeys, Refusal, Shape, VoucherCode, VoucherHash, VoucherKeys};
 
 /// How often the labels are read again at most, when a code carries none that is known.
@@ -208,11 +208,22 @@ impl Redeemer {
     /// The wish is stored before it is answered, and carried out by the worker.
     async fn wish(&self, redemption: Redemption, wish: Wish) -> Result<Redemption, WishError> {
         let id = redemption.id;
-        if !self.0.driver.allows(&redemption, wish).await? {
-            return Err(WishError::NotAllowed);
+        match self.0.driver.weigh(&redemption, wish).await? {
+            WishAnswer::Refused => return Err(WishError::NotAllowed),
+            WishAnswer::AlreadyGranted => return Ok(redemption),
+            WishAnswer::Grantable => {}
         }
-        self.0.storage.append_inbox(id, Inbox::Wish(wish)).await?;
-        drop(self.0.commands.send(Command::Look(id)).await);
+        // A task of its own, since a customer who hangs up must not keep the worker from hearing of it.
+        let inner = Arc::clone(&self.0);
+        let stored = tokio::spawn(async move {
+            let stored = inner.storage.append_inbox(id, Inbox::Wish(wish)).await;
+            // Where the answer was lost, it may be there all the same.
+            if matches!(stored, Ok(()) | Err(StorageError::Unknown(_))) {
+                drop(inner.commands.send(Command::Look(id)).await);
+            }
+            stored
+        });
+        stored.await.map_err(|panic| StorageError::Unknown(panic.into()))??;
         // The wish is stored, so an error here would only make the customer wish twice.
         let shown = self.wait(id, redemption.version, WISH_SHOWS_WITHIN).await.ok().flatten();
         Ok(shown.unwrap_or(redemption))

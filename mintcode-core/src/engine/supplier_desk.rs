@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::pacer::Pacer;
+use super::pacer::{Held, Pacer};
 use crate::order::{ListedOrder, Order, OrderId, Sight};
 use crate::ports::{BuyError, BuyPermit, CallError, Supplier};
 use crate::redemption::{CallFailure, Intent, NotBought, SupplierFacts};
@@ -47,6 +47,11 @@ impl SupplierDesk {
         }
     }
 
+    /// How many requests get their turn within `window`.
+    pub(super) fn requests_within(&self, window: Duration) -> usize {
+        self.pacer.turns_within(window)
+    }
+
     pub(super) fn know(&self, order: &OrderId) {
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         if newest.as_ref().is_none_or(|newest| newest < order) {
@@ -54,9 +59,13 @@ impl SupplierDesk {
         }
     }
 
+    /// Waits for a purchase's turn; what it says if the account is told to wait.
+    pub(super) async fn turn_to_buy(&self) -> Result<(), NotBought> {
+        self.pacer.turn().await.map_err(|Held(left)| throttled(Some(left)))
+    }
+
     /// Sends one purchase, once.
     pub(super) async fn buy(&self, permit: BuyPermit) -> Bought {
-        self.pacer.turn().await;
         match self.supplier.buy(permit).await {
             Ok(order) => {
                 self.know(&order.id);
@@ -70,8 +79,7 @@ impl SupplierDesk {
             }
             Err(BuyError::Throttled { retry_after }) => {
                 self.hold(retry_after);
-                let millis = retry_after.map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));
-                Bought::Nothing(NotBought::Throttled { retry_after_ms: millis })
+                Bought::Nothing(throttled(retry_after))
             }
             Err(error @ BuyError::Unclear(_)) => {
                 tracing::warn!(error = %Chain(&error), "a purchase got no clear answer");
@@ -81,7 +89,11 @@ impl SupplierDesk {
     }
 
     pub(super) async fn order(&self, order: &OrderId, call: OrderCall) -> Result<Sight, CallFailure> {
-        self.pacer.turn().await;
+        let turn = match call {
+            OrderCall::Check => self.pacer.turn_to_look().await,
+            OrderCall::Finish | OrderCall::Cancel | OrderCall::Ban => self.pacer.turn().await,
+        };
+        turn.map_err(waiting)?;
         let answer = match call {
             OrderCall::Check => self.supplier.check(order).await,
             OrderCall::Finish => self.supplier.finish(order).await,
@@ -103,7 +115,7 @@ impl SupplierDesk {
                 || listed.order.created_at < intent.intended_at - skew
         };
         for _ in 0..MOST_PAGES {
-            self.pacer.turn().await;
+            self.pacer.turn_to_look().await.map_err(waiting)?;
             // Rows are counted rather than pages: how many the supplier tells at once is its own affair.
             let skip = u64::try_from(orders.len()).unwrap_or(u64::MAX);
             let page = self.supplier.recent_orders(skip).await.map_err(|error| self.failure(&error))?;
@@ -117,6 +129,19 @@ impl SupplierDesk {
             }
         }
         Ok((orders, false))
+    }
+
+    /// Learns the newest order the supplier has, so that a purchase whose answer is lost can be told from older ones.
+    pub(super) async fn learn_newest(&self) {
+        if !self.supplier.capabilities().lists_orders {
+            return;
+        }
+        match self.supplier.recent_orders(0).await {
+            Ok(orders) => orders.iter().for_each(|listed| self.know(&listed.order.id)),
+            Err(error) => {
+                tracing::warn!(error = %Chain(&error), "the supplier's newest orders could not be read");
+            }
+        }
     }
 
     fn failure(&self, error: &CallError) -> CallFailure {
@@ -143,6 +168,15 @@ impl SupplierDesk {
     fn hold(&self, asked: Option<Duration>) {
         self.pacer.hold(asked.unwrap_or(Duration::from_secs(1)));
     }
+}
+
+fn throttled(retry_after: Option<Duration>) -> NotBought {
+    let millis = retry_after.map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));
+    NotBought::Throttled { retry_after_ms: millis }
+}
+
+fn waiting(Held(left): Held) -> CallFailure {
+    CallFailure::Throttled { retry_after: Some(left) }
 }
 
 /// An error with its causes, on one line.

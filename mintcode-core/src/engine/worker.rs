@@ -104,11 +104,7 @@ impl Worker {
             tracing::info!(count = adopted.len(), "took over redemptions");
             let now = self.driver.clock.now();
             for redemption in adopted {
-                let id = redemption.id;
-                let redemption = Box::new(redemption);
-                self.due.push(Reverse((now, id)));
-                self.live
-                    .insert(id, Slot::Idle { redemption, wake_at: now, event: Event::Recovered, look: true });
+                self.rest(Box::new(redemption), now, Event::Recovered, true);
             }
         }
         self.read_left_inboxes().await;
@@ -134,7 +130,8 @@ impl Worker {
         match command {
             Command::Start(redemption) => {
                 if !self.live.contains_key(&redemption.id) {
-                    self.start(*redemption, Event::Tick, false);
+                    let now = self.driver.clock.now();
+                    self.rest(redemption, now, Event::Tick, false);
                 }
             }
             Command::Ensure(id) => {
@@ -143,7 +140,10 @@ impl Worker {
                 }
             }
             Command::Look(id) => match self.live.remove(&id) {
-                Some(Slot::Idle { redemption, event, .. }) => self.start(*redemption, event, true),
+                Some(Slot::Idle { redemption, event, .. }) => {
+                    let now = self.driver.clock.now();
+                    self.rest(redemption, now, event, true);
+                }
                 Some(Slot::Running { .. }) => {
                     self.live.insert(id, Slot::Running { look_again: true });
                 }
@@ -173,6 +173,13 @@ impl Worker {
             }
         }
         None
+    }
+
+    /// Puts a redemption into the queue until `wake_at`.
+    fn rest(&mut self, redemption: Box<Redemption>, wake_at: DateTime<Utc>, event: Event, look: bool) {
+        let id = redemption.id;
+        self.due.push(Reverse((wake_at, id)));
+        self.live.insert(id, Slot::Idle { redemption, wake_at, event, look });
     }
 
     fn start(&mut self, redemption: Redemption, event: Event, look: bool) {
@@ -218,9 +225,7 @@ impl Worker {
         if matches!(slot, Some(Slot::Running { look_again: true })) {
             self.start(redemption, Event::Tick, true);
         } else if let Some(wake_at) = wake_at {
-            self.due.push(Reverse((wake_at, id)));
-            let redemption = Box::new(redemption);
-            self.live.insert(id, Slot::Idle { redemption, wake_at, event: Event::Tick, look: false });
+            self.rest(Box::new(redemption), wake_at, Event::Tick, false);
         }
     }
 

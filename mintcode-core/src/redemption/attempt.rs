@@ -54,8 +54,6 @@ pub struct Surplus {
     pub not_before: DateTime<Utc>,
     /// How often it was asked.
     pub asked: u32,
-    /// How often the supplier did not know the order.
-    pub unknown: u32,
 }
 
 /// An attempt that is over, its order settled.

@@ -35,8 +35,6 @@ pub enum Settlement {
         not_before: DateTime<Utc>,
         /// How often it was asked.
         asked: u32,
-        /// How often the supplier did not know the order.
-        unknown: u32,
     },
     /// Done.
     Settled {

@@ -36,8 +36,7 @@ pub(super) fn find(intent: &Intent, listing: &Listing, timing: &Timing) -> Found
     let (contested, free): (Vec<_>, Vec<_>) = in_time.into_iter().partition(others_may_own);
     // An open order that nobody claims and that is newer than the intent is ours if the supplier's clock is off, so
     // that buying again could pay for two.
-    let is_doubtful =
-        intent.newest_known.is_some() && out_of_time.iter().any(|listed| !listed.sight.status.is_closed());
+    let is_doubtful = out_of_time.iter().any(|listed| !listed.sight.status.is_closed());
     match free.into_iter().min_by_key(|listed| &listed.order.id) {
         Some(listed) => Found::Order(Box::new(listed.clone())),
         None if contested.is_empty() && !is_doubtful && listing.is_whole => Found::Absent,

@@ -361,6 +361,19 @@ impl Redemption {
         self.attempt_rows().iter().any(|row| row.order.as_ref() == Some(id))
     }
 
+    /// What the attempt of that number was to buy.
+    #[must_use]
+    pub fn intent(&self, attempt: u32) -> Option<&Intent> {
+        let current = match &self.phase {
+            Phase::Ordering(intent) => Some(intent),
+            Phase::Uncertain(search) => Some(&search.intent),
+            _ => self.held().map(|held| &held.intent),
+        };
+        let closed = self.closed.iter().map(|closed| &closed.intent);
+        let background = self.background.iter().map(|surplus| &surplus.held.intent);
+        closed.chain(background).chain(current).find(|intent| intent.number == attempt)
+    }
+
     /// All attempts as rows, by number.
     #[must_use]
     pub fn attempt_rows(&self) -> Vec<AttemptRow> {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 pub use self::voucher::voucher_event;
-pub use self::wishes::wish_is_allowed;
+pub use self::wishes::{WishAnswer, weigh_wish};
 use super::{Context, Decision, Effect, Event, Illegal, Phase, Redemption, Settlement};
 
 /// Decides what `redemption` does about `event`.
@@ -53,7 +53,7 @@ pub fn step(
             _ => Err(illegal(redemption, "listed")),
         },
         Event::ListFailed(_) => match &redemption.phase {
-            Phase::Uncertain(_) => Ok(step.stay()),
+            Phase::Uncertain(search) => Ok(step.look_failed(search)),
             _ => Err(illegal(redemption, "list_failed")),
         },
         Event::Wish(wish) => step.wish(wish).ok_or_else(|| illegal(redemption, Event::Wish(wish).name())),
@@ -135,7 +135,12 @@ impl Step<'_> {
     }
 }
 
-/// How long to wait before the supplier is asked again to settle an order, after `asked` times.
+/// How long to wait before the supplier is asked again to settle an order, after `asked` times: 1 s at first, 30 s
+/// soon, ten minutes for one that never answers.
 fn settle_pause(asked: u32) -> Duration {
-    Duration::from_secs(1 << asked.min(5)).min(Duration::from_secs(30))
+    match asked {
+        0..=4 => Duration::from_secs(1 << asked),
+        5..=9 => Duration::from_secs(30),
+        _ => Duration::from_secs(600).min(Duration::from_secs(30) * 2_u32.saturating_pow(asked - 9)),
+    }
 }

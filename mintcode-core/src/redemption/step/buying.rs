@@ -5,10 +5,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::Step;
+use super::holding::closed;
 use crate::ids::PlanId;
 use crate::money::Amount;
-use crate::order::Message;
 use crate::order::Order;
+use crate::order::{Message, OrderStatus};
 use crate::ports::{Stop, Wanted};
 use crate::redemption::choice::again;
 use crate::redemption::search::{Found, find};
@@ -33,8 +34,9 @@ impl Step<'_> {
             return self.store(Redemption { phase: Phase::Cancelled, ..next }, None);
         }
         let left = (next.deadline - self.now).to_std().unwrap_or(Duration::ZERO);
-        if left.is_zero() {
-            return self.fail(next, FailureKind::Deadline, None);
+        if left <= time_for_a_first(&next) {
+            let kind = if next.number_shown { FailureKind::NoSms } else { FailureKind::Deadline };
+            return self.fail(next, kind, None);
         }
         match choice {
             Choice::Next { plan, cap, reason } => {
@@ -106,19 +108,22 @@ impl Step<'_> {
         }
     }
 
-    /// The attempt was given up before its order came to light: the order goes back unseen.
+    /// The order came to light when its attempt was over: it goes back unseen.
     fn bought_too_late(&self, attempt: u32, order: Order) -> Option<Decision> {
-        let given_up = |closed: &ClosedAttempt| closed.intent.number == attempt && closed.order.is_none();
-        let index = self.redemption.closed.iter().position(given_up)?;
         let mut next = self.redemption.clone();
-        let closed = next.closed.remove(index);
-        next.background.push(self.surplus(&closed.intent, order, Outcome::Late));
+        let given_up = |closed: &ClosedAttempt| closed.intent.number == attempt && closed.order.is_none();
+        let intent = match next.closed.iter().position(given_up) {
+            Some(index) => next.closed.remove(index).intent,
+            // The attempt took another order for its own, so this one gets a number of its own.
+            None => Intent { number: next.attempts() + 1, ..self.redemption.intent(attempt)?.clone() },
+        };
+        next.background.push(self.surplus(&intent, order, Outcome::Late));
         Some(self.store(next, None))
     }
 
     fn surplus(&self, intent: &Intent, order: Order, outcome: Outcome) -> Surplus {
-        let held = Held { intent: intent.clone(), order, messages: Vec::new() };
-        Surplus { held, outcome, not_before: self.now, asked: 0, unknown: 0 }
+        let held = Held { intent: intent.clone(), order, messages: Vec::new(), unknown: 0 };
+        Surplus { held, outcome, not_before: self.now, asked: 0 }
     }
 
     /// The order is ours: shown, or given back where it cannot be.
@@ -128,7 +133,7 @@ impl Step<'_> {
             next.background.push(self.surplus(intent, order, Outcome::TooDear));
             return self.attempt_next(next);
         }
-        let held = Held { intent: intent.clone(), order, messages: Vec::new() };
+        let held = Held { intent: intent.clone(), order, messages: Vec::new(), unknown: 0 };
         if !messages.is_empty() {
             return self.arrived(next, Held { messages, ..held }, None);
         }
@@ -140,8 +145,7 @@ impl Step<'_> {
             next.number_shown = true;
             return self.store(Redemption { phase: Phase::Waiting(held), ..next }, None);
         };
-        let releasing =
-            Releasing { held, by: GiveBack::Cancel, then, not_before: self.now, asked: 0, unknown: 0 };
+        let releasing = Releasing { held, by: GiveBack::Cancel, then, not_before: self.now, asked: 0 };
         self.store(Redemption { phase: Phase::Releasing(releasing), ..next }, None)
     }
 
@@ -191,8 +195,10 @@ impl Step<'_> {
         if next.cancel_wished {
             return self.store(Redemption { phase: Phase::Cancelled, ..next }, None);
         }
-        let until = self.now + asked.unwrap_or_else(|| self.backoff());
-        if until >= next.deadline {
+        // A supplier that asks to come back at once is not asked in a circle.
+        let least = self.context.timing.backoff_min / 6;
+        let until = self.now + asked.map_or_else(|| self.backoff(), |pause| pause.max(least));
+        if until + time_for_a_first(&next) >= next.deadline {
             return self.fail(next, FailureKind::TemporarilyUnavailable, None);
         }
         self.store(
@@ -213,47 +219,65 @@ impl Step<'_> {
         facts.is_some_and(|facts| facts.is_exclusive && facts.capabilities.lists_orders)
     }
 
+    /// When the search is given up; a look that was never made is made all the same.
     fn search_ends(&self, redemption: &Redemption, intent: &Intent) -> DateTime<Utc> {
         if self.is_searchable(intent) {
-            redemption.deadline + SEARCH_PAST_DEADLINE
+            redemption.deadline.max(self.first_look(intent)) + SEARCH_PAST_DEADLINE
         } else {
             redemption.deadline
         }
     }
 
+    fn first_look(&self, intent: &Intent) -> DateTime<Utc> {
+        intent.send_by + self.context.timing.settle_time
+    }
+
     /// When a lost purchase is next looked for.
     pub(super) fn next_look(&self, redemption: &Redemption, search: &Search) -> DateTime<Utc> {
-        let timing = self.context.timing;
         let ends = self.search_ends(redemption, &search.intent);
         if !self.is_searchable(&search.intent) {
             return ends;
         }
-        let first = search.intent.send_by + timing.settle_time;
-        let next = if self.now < first { first } else { self.now + timing.settle_time / 2 };
-        next.min(ends)
+        let first = self.first_look(&search.intent);
+        if self.now < first { first } else { self.now + self.context.timing.settle_time / 2 }
     }
 
     pub(super) fn tick_uncertain(&self, search: &Search) -> Decision {
         let intent = &search.intent;
-        if self.now >= self.search_ends(self.redemption, intent) {
-            let next = self.without_order(intent, Outcome::Unresolved);
-            return if next.cancel_wished {
-                self.store(Redemption { phase: Phase::Cancelled, ..next }, None)
-            } else {
-                self.fail(next, FailureKind::TemporarilyUnavailable, None)
-            };
-        }
-        if self.is_searchable(intent) && self.now >= intent.send_by + self.context.timing.settle_time {
+        if self.is_searchable(intent) && self.now >= self.first_look(intent) {
             return self.act(Effect::ListOrders(intent.supplier.clone()));
         }
+        if !self.is_searchable(intent) && self.now >= self.redemption.deadline {
+            return self.unresolved(search);
+        }
         self.stay()
+    }
+
+    /// The look told nothing: another one later, unless the time for looks is over.
+    pub(super) fn look_failed(&self, search: &Search) -> Decision {
+        if self.now >= self.search_ends(self.redemption, &search.intent) {
+            return self.unresolved(search);
+        }
+        self.stay()
+    }
+
+    /// Whether anything was bought cannot be found out: the cost stays on hold.
+    fn unresolved(&self, search: &Search) -> Decision {
+        let next = self.without_order(&search.intent, Outcome::Unresolved);
+        if next.cancel_wished {
+            return self.store(Redemption { phase: Phase::Cancelled, ..next }, None);
+        }
+        self.fail(next, FailureKind::TemporarilyUnavailable, None)
     }
 
     pub(super) fn listed(&self, search: &Search, listing: &Listing) -> Decision {
         let timing = self.context.timing;
         match find(&search.intent, listing, timing) {
+            Found::Order(listed) if listed.sight.status.is_closed() && listed.sight.messages.is_empty() => {
+                self.found_closed(search, listed.order, listed.sight.status)
+            }
             Found::Order(listed) => self.take(&search.intent, listed.order, listed.sight.messages),
-            Found::Unclear => self.stay(),
+            Found::Unclear => self.look_failed(search),
             Found::Absent => match search.absent_since {
                 None => {
                     let search = Search { absent_since: Some(self.now), ..search.clone() };
@@ -271,4 +295,20 @@ impl Step<'_> {
             },
         }
     }
+
+    /// The order was ours and is over before anyone saw its number.
+    fn found_closed(&self, search: &Search, order: Order, end: OrderStatus) -> Decision {
+        let mut next = self.redemption.clone();
+        let held = Held { intent: search.intent.clone(), order, messages: Vec::new(), unknown: 0 };
+        next.closed.push(closed(&held, Outcome::Late, Some(end), self.now));
+        // The attempt is closed, so the phase must not carry it as well.
+        next.phase = Phase::Queued;
+        let choice = again(&next, &search.intent.plan, self.context);
+        self.attempt(next, choice)
+    }
+}
+
+/// The least time that must be left for a first number: one that could not be waited for would only use up a try.
+fn time_for_a_first(redemption: &Redemption) -> Duration {
+    (redemption.policy.max_duration / 4).min(Duration::from_secs(15))
 }

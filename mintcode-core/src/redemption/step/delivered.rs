@@ -1,36 +1,34 @@
 //! After a delivery: further messages, and completing the order at the supplier.
 
-use super::holding::{check, with_messages};
+use super::holding::{check, unknown, with_sight};
 use super::{Step, settle_pause};
 use crate::order::Sight;
 use crate::redemption::{Call, CallFailure, Decision, Delivery, Effect, Phase, Redemption, Settlement};
 
 impl Step<'_> {
     pub(super) fn tick_delivered(&self, delivery: &Delivery) -> Decision {
-        match delivery.settlement {
-            Settlement::Open { until } if self.now < until => self.act(check(&delivery.held)),
-            Settlement::Open { .. } => {
-                let settlement = Settlement::Finishing { not_before: self.now, asked: 0, unknown: 0 };
-                self.settle(delivery, settlement, Some(finish(delivery)))
-            }
-            Settlement::Finishing { not_before, .. } if self.now >= not_before => self.act(finish(delivery)),
-            Settlement::Finishing { .. } | Settlement::Settled { .. } => self.stay(),
-        }
+        let asked = match delivery.settlement {
+            Settlement::Open { until } if self.now < until => return self.act(check(&delivery.held)),
+            Settlement::Open { .. } => 0,
+            Settlement::Finishing { not_before, asked } if self.now >= not_before => asked,
+            Settlement::Finishing { .. } | Settlement::Settled { .. } => return self.stay(),
+        };
+        // The pause runs from the asking, so that looks that take long put off no later asking.
+        let not_before = self.now + settle_pause(asked);
+        let finish = Effect::Finish(delivery.held.intent.supplier.clone(), delivery.held.order.id.clone());
+        self.settle(delivery, Settlement::Finishing { not_before, asked: asked + 1 }, Some(finish))
     }
 
     pub(super) fn seen_delivered(&self, delivery: &Delivery, sight: &Sight) -> Decision {
-        let (held, changed) = with_messages(&delivery.held, sight);
+        let (held, changed) = with_sight(&delivery.held, sight);
+        let is_known_again = delivery.held.unknown > 0;
         let delivery = Delivery { held, ..delivery.clone() };
         match delivery.settlement {
             Settlement::Open { .. } | Settlement::Finishing { .. } if sight.status.is_closed() => {
                 let settled = Settlement::Settled { order_end: Some(sight.status), at: self.now };
                 self.settle(&delivery, settled, None)
             }
-            Settlement::Finishing { not_before, asked, unknown } if self.now >= not_before => {
-                let not_before = self.now + settle_pause(asked);
-                self.settle(&delivery, Settlement::Finishing { not_before, asked: asked + 1, unknown }, None)
-            }
-            settlement if changed => self.settle(&delivery, settlement, None),
+            settlement if changed || is_known_again => self.settle(&delivery, settlement, None),
             Settlement::Open { .. } | Settlement::Finishing { .. } | Settlement::Settled { .. } => {
                 self.stay()
             }
@@ -38,32 +36,26 @@ impl Step<'_> {
     }
 
     pub(super) fn finish_failed(&self, delivery: &Delivery, call: Call, failure: CallFailure) -> Decision {
-        let (asked, unknown) = match delivery.settlement {
-            Settlement::Finishing { asked, unknown, .. } => (asked, unknown),
-            Settlement::Open { .. } if failure == CallFailure::NotFound => (0, 0),
-            Settlement::Open { .. } | Settlement::Settled { .. } => return self.stay(),
-        };
-        let pause = match failure {
-            CallFailure::Throttled { retry_after: Some(asked) } => asked,
-            _ => settle_pause(asked),
-        };
-        let not_before = self.now + pause;
-        match (call, failure) {
-            (Call::Check, CallFailure::NotFound) if unknown > 0 => {
+        match (call, failure, delivery.settlement) {
+            (_, _, Settlement::Settled { .. }) => self.stay(),
+            (
+                Call::Settle,
+                CallFailure::Throttled { retry_after: Some(pause) },
+                Settlement::Finishing { not_before, asked },
+            ) => {
+                let not_before = not_before.max(self.now + pause);
+                self.settle(delivery, Settlement::Finishing { not_before, asked }, None)
+            }
+            // Why it was refused is not believed, and a lost answer may have done the work: a look tells.
+            (Call::Settle, _, _) => self.act(check(&delivery.held)),
+            (Call::Check, CallFailure::NotFound, _) if delivery.held.unknown > 0 => {
                 self.settle(delivery, Settlement::Settled { order_end: None, at: self.now }, None)
             }
-            (Call::Check, CallFailure::NotFound) => {
-                self.settle(delivery, Settlement::Finishing { not_before, asked, unknown: 1 }, None)
+            (Call::Check, CallFailure::NotFound, settlement) => {
+                let delivery = Delivery { held: unknown(&delivery.held), ..delivery.clone() };
+                self.settle(&delivery, settlement, None)
             }
-            (Call::Check, _) => self.stay(),
-            (Call::Settle, _) => {
-                let asked = asked + 1;
-                self.settle(
-                    delivery,
-                    Settlement::Finishing { not_before, asked, unknown },
-                    Some(check(&delivery.held)),
-                )
-            }
+            (Call::Check, _, _) => self.stay(),
         }
     }
 
@@ -71,8 +63,4 @@ impl Step<'_> {
         let delivery = Delivery { settlement, ..delivery.clone() };
         self.store(Redemption { phase: Phase::Delivered(delivery), ..self.redemption.clone() }, effect)
     }
-}
-
-fn finish(delivery: &Delivery) -> Effect {
-    Effect::Finish(delivery.held.intent.supplier.clone(), delivery.held.order.id.clone())
 }

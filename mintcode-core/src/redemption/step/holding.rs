@@ -34,14 +34,15 @@ impl Step<'_> {
 
     /// Gives the number back: stored first, then asked of the supplier.
     pub(super) fn release(&self, held: Held, by: GiveBack, then: AfterRelease) -> Decision {
-        let releasing = Releasing { held, by, then, not_before: self.now, asked: 0, unknown: 0 };
+        // The pause runs from the asking, so that looks that take long put off no later asking.
+        let releasing = Releasing { held, by, then, not_before: self.now + settle_pause(0), asked: 1 };
         let effect = give_back(&releasing);
         self.store(Redemption { phase: Phase::Releasing(releasing), ..self.redemption.clone() }, Some(effect))
     }
 
     pub(super) fn tick_releasing(&self, releasing: &Releasing) -> Decision {
         if self.now >= releasing.not_before {
-            self.act(give_back(releasing))
+            self.release_later(releasing, settle_pause(releasing.asked), Some(give_back(releasing)))
         } else {
             // An SMS may still come while the number cannot be given back.
             self.act(check(&releasing.held))
@@ -64,7 +65,7 @@ impl Step<'_> {
     /// Messages are read before the status: an order may be closed and carry its code all the same.
     fn seen_waiting(&self, held: &Held, sight: &Sight) -> Decision {
         let next = self.redemption.clone();
-        let (held, changed) = with_messages(held, sight);
+        let (held, changed) = with_sight(held, sight);
         let has_code = held.messages.iter().any(|message| code_of(message).is_some());
         if has_code || (sight.status.is_closed() && !held.messages.is_empty()) {
             return self.arrived(next, held, Some(sight.status));
@@ -75,12 +76,13 @@ impl Step<'_> {
         if changed {
             return self.store(Redemption { phase: Phase::Waiting(held), ..next }, None);
         }
-        self.stay()
+        let Phase::Waiting(before) = &self.redemption.phase else { return self.stay() };
+        self.known_again(before, held, Phase::Waiting)
     }
 
     fn seen_releasing(&self, releasing: &Releasing, sight: &Sight) -> Decision {
         let next = self.redemption.clone();
-        let (held, _) = with_messages(&releasing.held, sight);
+        let (held, _) = with_sight(&releasing.held, sight);
         // With any message the supplier keeps the money, so what came is delivered.
         if !held.messages.is_empty() {
             return self.arrived(next, held, Some(sight.status));
@@ -88,26 +90,30 @@ impl Step<'_> {
         if sight.status.is_closed() {
             return self.given_back(next, &held, releasing.then, Some(sight.status));
         }
-        if self.now >= releasing.not_before {
-            return self.release_later(releasing, settle_pause(releasing.asked), None);
+        self.known_again(&releasing.held, held, |held| {
+            Phase::Releasing(Releasing { held, ..releasing.clone() })
+        })
+    }
+
+    /// Notes that the supplier knows the order after all, where it did not before.
+    fn known_again(&self, before: &Held, held: Held, phase: impl FnOnce(Held) -> Phase) -> Decision {
+        if before.unknown == 0 {
+            return self.stay();
         }
-        self.stay()
+        self.store(Redemption { phase: phase(held), ..self.redemption.clone() }, None)
     }
 
     pub(super) fn call_failed(&self, order: &OrderId, call: Call, failure: CallFailure) -> Decision {
         match &self.redemption.phase {
             Phase::Waiting(held) if held.order.id == *order => match failure {
-                // An order that the supplier no longer knows is looked at once more before it counts as gone.
-                CallFailure::NotFound => {
+                CallFailure::NotFound if held.unknown > 0 => {
                     let then = AfterRelease::Fail(FailureKind::NoSms);
-                    let not_before = self.now + settle_pause(0);
-                    let held = held.clone();
-                    let releasing =
-                        Releasing { held, by: GiveBack::Cancel, then, not_before, asked: 0, unknown: 1 };
-                    self.store(
-                        Redemption { phase: Phase::Releasing(releasing), ..self.redemption.clone() },
-                        None,
-                    )
+                    self.given_back(self.redemption.clone(), held, then, None)
+                }
+                // Looked at once more before it counts as gone.
+                CallFailure::NotFound => {
+                    let held = unknown(held);
+                    self.store(Redemption { phase: Phase::Waiting(held), ..self.redemption.clone() }, None)
                 }
                 CallFailure::Throttled { .. }
                 | CallFailure::Stopped(_)
@@ -126,22 +132,21 @@ impl Step<'_> {
     }
 
     fn release_failed(&self, releasing: &Releasing, call: Call, failure: CallFailure) -> Decision {
-        let look = Some(check(&releasing.held));
         match (call, failure) {
             (Call::Settle, CallFailure::TooEarly) => {
                 self.release_later(releasing, self.context.timing.too_early_wait, None)
             }
             (Call::Settle, CallFailure::Throttled { retry_after }) => {
-                self.release_later(releasing, retry_after.unwrap_or(settle_pause(releasing.asked)), None)
+                let pause = retry_after.unwrap_or_default().max(settle_pause(releasing.asked));
+                self.release_later(releasing, pause, None)
             }
             // Why a settlement was refused is not believed, and a lost answer may have done the work: a look tells.
-            (Call::Settle, _) => self.release_later(releasing, settle_pause(releasing.asked), look),
-            (Call::Check, CallFailure::NotFound) if releasing.unknown > 0 => {
+            (Call::Settle, _) => self.act(check(&releasing.held)),
+            (Call::Check, CallFailure::NotFound) if releasing.held.unknown > 0 => {
                 self.given_back(self.redemption.clone(), &releasing.held, releasing.then, None)
             }
             (Call::Check, CallFailure::NotFound) => {
-                let not_before = self.now + settle_pause(releasing.asked);
-                let releasing = Releasing { unknown: 1, not_before, ..releasing.clone() };
+                let releasing = Releasing { held: unknown(&releasing.held), ..releasing.clone() };
                 self.store(Redemption { phase: Phase::Releasing(releasing), ..self.redemption.clone() }, None)
             }
             (Call::Check, _) => self.stay(),
@@ -184,7 +189,7 @@ impl Step<'_> {
         let settlement = match status.filter(|status| status.is_closed()) {
             Some(end) => Settlement::Settled { order_end: Some(end), at: self.now },
             None if only_text || until <= self.now => {
-                Settlement::Finishing { not_before: self.now, asked: 0, unknown: 0 }
+                Settlement::Finishing { not_before: self.now + settle_pause(0), asked: 1 }
             }
             None => Settlement::Open { until },
         };
@@ -211,11 +216,16 @@ pub(super) fn closed(
     }
 }
 
-/// The number with the messages of `sight`, and whether they differ. A list shorter than the one known is stale.
-pub(super) fn with_messages(held: &Held, sight: &Sight) -> (Held, bool) {
+/// The number as `sight` shows it, and whether there are other messages. A list shorter than the one known is stale.
+pub(super) fn with_sight(held: &Held, sight: &Sight) -> (Held, bool) {
     let is_news = sight.messages.len() >= held.messages.len() && sight.messages != held.messages;
     let messages = if is_news { &sight.messages } else { &held.messages };
-    (Held { messages: messages.clone(), ..held.clone() }, is_news)
+    (Held { messages: messages.clone(), unknown: 0, ..held.clone() }, is_news)
+}
+
+/// The number after the supplier did not know its order.
+pub(super) fn unknown(held: &Held) -> Held {
+    Held { unknown: held.unknown + 1, ..held.clone() }
 }
 
 pub(super) fn check(held: &Held) -> Effect {

@@ -7,15 +7,30 @@ use crate::redemption::{
     AfterRelease, Choice, Context, Decision, GiveBack, Phase, Redemption, Releasing, Wish, choose,
 };
 
-/// Whether `wish` can be granted now. An accepted wish may still come too late.
+/// What granting a wish would do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WishAnswer {
+    /// It cannot be granted where the redemption stands.
+    Refused,
+    /// It is granted already.
+    AlreadyGranted,
+    /// It would change something. It may still come too late.
+    Grantable,
+}
+
+/// What granting `wish` would do now.
 #[must_use]
-pub fn wish_is_allowed(
+pub fn weigh_wish(
     redemption: &Redemption,
     wish: Wish,
     context: &Context<'_>,
     now: chrono::DateTime<chrono::Utc>,
-) -> bool {
-    Step { redemption, context, now }.wish(wish).is_some()
+) -> WishAnswer {
+    match (Step { redemption, context, now }).wish(wish) {
+        None => WishAnswer::Refused,
+        Some(Decision { next: None, .. }) => WishAnswer::AlreadyGranted,
+        Some(Decision { next: Some(_), .. }) => WishAnswer::Grantable,
+    }
 }
 
 impl Step<'_> {

@@ -105,7 +105,7 @@ pub async fn the_newest_order_is_told_by_supplier(store: &Subject) {
     waiting(store, &redemptions[0], "100").await;
     let elsewhere = Intent { supplier: second_supplier(), ..intent(&redemptions[1]) };
     let next = moved(&redemptions[1], Phase::Ordering(elsewhere));
-    let next = stored(store, next, vec![VoucherEvent::Buy]).await;
+    let next = stored(store, next, vec![VoucherEvent::Buy { buys: 1 }]).await;
     stored(store, bought(&next, "7"), Vec::new()).await;
     assert_eq!(store.newest_order(&SupplierName::default()).await.unwrap(), Some(OrderId::new("100")));
     assert_eq!(store.newest_order(&second_supplier()).await.unwrap(), Some(OrderId::new("7")));

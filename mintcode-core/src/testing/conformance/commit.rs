@@ -34,7 +34,7 @@ async fn rich(store: &Subject, ordering: &Redemption, order_id: &str) -> Commit 
     store.append_inbox(ordering.id, Inbox::Wish(Wish::Cancel)).await.unwrap();
     let item = store.inbox(ordering.id).await.unwrap().pop().unwrap();
     let waiting = bought(ordering, order_id);
-    let settled = Settlement::Finishing { not_before: at(30), asked: 1, unknown: 0 };
+    let settled = Settlement::Finishing { not_before: at(30), asked: 1 };
     let next = Redemption { version: ordering.version + 1, ..delivery(&waiting, settled) };
     Commit { next, voucher: vec![VoucherEvent::Deliver], consumed: vec![item.id] }
 }
@@ -53,7 +53,6 @@ pub async fn every_phase_is_read_back_whole(store: &Subject) {
             then: AfterRelease::NextPlan,
             not_before: at(50),
             asked: 3,
-            unknown: 1,
         }),
         Phase::CoolingDown { until: at(60), plan: sample::plan_id("A") },
         Phase::Cancelled,
@@ -213,8 +212,8 @@ pub async fn the_same_order_id_at_another_supplier_is_free(store: &Subject) {
 pub async fn voucher_events_are_applied_in_order(store: &Subject) {
     let first = queued(store).await;
     let next = moved(&first, Phase::Ordering(intent(&first)));
-    let settle = VoucherEvent::Settle { number_shown: true };
-    stored(store, next, vec![VoucherEvent::Buy, settle, VoucherEvent::Buy]).await;
+    let settle = VoucherEvent::Settle { buys: 1, number_shown: true };
+    stored(store, next, vec![VoucherEvent::Buy { buys: 1 }, settle, VoucherEvent::Buy { buys: 2 }]).await;
     let after = voucher(store, first.voucher).await;
     assert_eq!(after.state, VoucherState::Redeeming { from: Resting::RetryableFailed });
     assert_eq!(after.buys, 2);
@@ -225,7 +224,7 @@ pub async fn an_impossible_voucher_event_changes_nothing(store: &Subject) {
     let first = queued(store).await;
     let ordering = ordering(store, &first).await;
     let mut commit = rich(store, &ordering, "100").await;
-    commit.voucher = vec![VoucherEvent::Deliver, VoucherEvent::Buy];
+    commit.voucher = vec![VoucherEvent::Deliver, VoucherEvent::Buy { buys: 1 }];
     let error = fails_whole(store, commit).await;
     assert!(matches!(error, StorageError::Corrupt { table: "voucher", .. }), "{error:?}");
 }
@@ -236,7 +235,7 @@ pub async fn a_former_redemption_does_not_move_the_voucher(store: &Subject) {
     let failed = failed(store, &first).await;
     begun(store, post(first.voucher, session(1), 200)).await;
     let next = moved(&failed, failed.phase.clone());
-    let error = fails_whole(store, change(next, vec![VoucherEvent::Buy])).await;
+    let error = fails_whole(store, change(next, vec![VoucherEvent::Buy { buys: 1 }])).await;
     assert!(matches!(error, StorageError::Corrupt { table: "voucher", .. }), "{error:?}");
 }
 
@@ -261,7 +260,7 @@ pub async fn a_delivery_goes_on_being_settled(store: &Subject) {
     let open =
         stored(store, delivery(&waiting, Settlement::Open { until: at(120) }), vec![VoucherEvent::Deliver])
             .await;
-    let finishing = Settlement::Finishing { not_before: at(121), asked: 0, unknown: 0 };
+    let finishing = Settlement::Finishing { not_before: at(121), asked: 0 };
     let next = Redemption { version: open.version + 1, ..delivery(&waiting, finishing) };
     let next = stored(store, next, Vec::new()).await;
     assert_eq!(reload(store, next.id).await, next);

@@ -127,7 +127,7 @@ pub async fn an_own_redemption_is_adopted_without_a_new_epoch(store: &Subject) {
     let first = queued(store).await;
     assert_eq!(store.adopt_one(worker(1), first.id).await.unwrap(), Some(first.clone()));
     let next = moved(&first, Phase::Ordering(intent(&first)));
-    store.commit(change(next, vec![VoucherEvent::Buy])).await.unwrap();
+    store.commit(change(next, vec![VoucherEvent::Buy { buys: 1 }])).await.unwrap();
 }
 
 /// An id nobody has.

@@ -129,12 +129,12 @@ pub(super) fn order(id: &str) -> Order {
 }
 
 pub(super) fn held(intent: Intent, order_id: &str) -> Held {
-    Held { intent, order: order(order_id), messages: Vec::new() }
+    Held { intent, order: order(order_id), messages: Vec::new(), unknown: 0 }
 }
 
 pub(super) fn surplus(intent: Intent, order_id: &str) -> Surplus {
     let held = held(intent, order_id);
-    Surplus { held, outcome: Outcome::TooDear, not_before: at(30), asked: 2, unknown: 1 }
+    Surplus { held, outcome: Outcome::TooDear, not_before: at(30), asked: 2 }
 }
 
 pub(super) fn message() -> Message {
@@ -158,7 +158,8 @@ pub(super) async fn stored(store: &Subject, next: Redemption, voucher: Vec<Vouch
 
 /// Stores the intent of the next purchase.
 pub(super) async fn ordering(store: &Subject, redemption: &Redemption) -> Redemption {
-    stored(store, moved(redemption, Phase::Ordering(intent(redemption))), vec![VoucherEvent::Buy]).await
+    stored(store, moved(redemption, Phase::Ordering(intent(redemption))), vec![VoucherEvent::Buy { buys: 1 }])
+        .await
 }
 
 /// `ordering` with its number bought, as it is to be stored.
@@ -203,7 +204,12 @@ pub(super) fn failure(redemption: &Redemption) -> Redemption {
 
 /// What the end of `redemption` does to its voucher: the next one may begin 100 seconds in.
 pub(super) fn end(redemption: &Redemption, start_behind: Option<PlanId>) -> VoucherEvent {
-    VoucherEvent::End { number_shown: redemption.number_shown, ready_at: at(100), start_behind }
+    VoucherEvent::End {
+        buys: redemption.buys(),
+        number_shown: redemption.number_shown,
+        ready_at: at(100),
+        start_behind,
+    }
 }
 
 /// Ends `redemption` without a code.
