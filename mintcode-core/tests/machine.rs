@@ -200,6 +200,10 @@ impl Walk {
     }
 
     fn take(&mut self, event: Event) {
+        // A clear no is no purchase.
+        if matches!(event, Event::NotBought { .. }) {
+            self.buys = self.buys.saturating_sub(1);
+        }
         let context =
             Context { plans: &self.sku.plans, suppliers: &self.suppliers, timing: &self.timing, jitter: 500 };
         let Ok(decision) = step(&self.redemption, event, &context, self.now) else { return };

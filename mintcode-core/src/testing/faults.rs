@@ -37,6 +37,7 @@ pub struct Faults {
     calls: AtomicU64,
     nth: u64,
     when: Option<Fault>,
+    is_slow: bool,
 }
 
 impl Faults {
@@ -49,7 +50,13 @@ impl Faults {
     /// The `nth` call fails, counted from 1.
     #[must_use]
     pub fn at(nth: u64, when: Fault) -> Arc<Self> {
-        Arc::new(Self { calls: AtomicU64::new(0), nth, when: Some(when) })
+        Arc::new(Self { nth, when: Some(when), ..Self::default() })
+    }
+
+    /// No fault, but no call is done at once: others get their turn before its work and after it.
+    #[must_use]
+    pub fn slow() -> Arc<Self> {
+        Arc::new(Self { is_slow: true, ..Self::default() })
     }
 
     /// Whether the call that fails has had its turn.
@@ -72,6 +79,12 @@ impl Faults {
     ) -> Result<T, E> {
         let call = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
         match self.when.filter(|_| call == self.nth) {
+            None if self.is_slow => {
+                tokio::task::yield_now().await;
+                let answer = work.await;
+                tokio::task::yield_now().await;
+                answer
+            }
             None => work.await,
             Some(Fault::BeforeWork) => Err(before()),
             Some(Fault::AfterWork) => {
