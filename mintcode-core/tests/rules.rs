@@ -441,3 +441,22 @@ async fn waiting_for_a_change_ends_with_the_change_or_with_patience() {
     assert_eq!(same.version, waiting.version);
     assert_eq!(start.elapsed().as_secs(), 10);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_wish_that_is_granted_already_is_neither_stored_nor_looked_after() {
+    let faults = Faults::none();
+    let world = World::new(one_plan(), faults.clone()).await;
+    world.supplier.refuse_cancels_before(Duration::from_secs(120));
+    world.supplier.stock("canada", "virtual4", silent());
+    let id = world.redeem().await.unwrap().id;
+    world.until(id, |now| now.status() == Status::WaitingSms).await;
+    world.redeemer.cancel(id).await.unwrap();
+    world.until(id, |now| now.snapshot().resumes_at.is_some()).await;
+
+    let before = faults.calls();
+    for _ in 0..50 {
+        assert_eq!(world.redeemer.cancel(id).await.unwrap().status(), Status::Releasing);
+    }
+    // Each asks for the redemption and its SKU, and for nothing of the supplier.
+    assert_eq!(faults.calls() - before, 100);
+}
