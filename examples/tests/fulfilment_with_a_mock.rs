@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use mintcode_core::engine::{Engine, MintRequest, Proof};
 use mintcode_core::ids::SupplierName;
-use mintcode_core::money::Currency;
-use mintcode_core::ports::{BuyError, Capabilities, Catalogue, Clock, MockSupplier, Put};
+use mintcode_core::money::{Amount, Currency};
+use mintcode_core::ports::{BuyError, Capabilities, Catalogue, Clock, MockSupplier, Profile, Put};
 use mintcode_core::redemption::{Redemption, Status};
 use mintcode_core::testing::{MemoryStorage, SeededEntropy, TokioClock, sample};
 use mintcode_core::voucher::{VoucherKeys, VoucherSecret};
@@ -21,6 +21,11 @@ fn supplier() -> MockSupplier {
         lists_orders: false,
         bans: false,
         minimum_cancel_age: Duration::ZERO,
+    });
+    // The engine looks at the account now and then, whatever is redeemed.
+    supplier.expect_profile().returning(|| {
+        let (id, balance) = ("test".to_owned(), Amount::from_micros(100_000_000));
+        Ok(Profile { id, balance, currency: Currency::USD, rating_milli: None })
     });
     supplier
 }
@@ -75,7 +80,7 @@ async fn a_throttled_purchase_is_tried_again_with_the_same_plan() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_stock_nothing_but_the_purchase_is_asked_of_the_supplier() {
+async fn without_stock_no_order_is_asked_for_but_the_purchase() {
     let mut supplier = supplier();
     supplier.expect_buy().once().returning(|_| Err(BuyError::OutOfStock));
     // Any other call would panic: the mock expects none.

@@ -6,7 +6,8 @@ use clap::{Args, Parser, Subcommand};
 use mintcode_core::voucher::{Shape, VoucherKeys, VoucherSecret};
 
 use crate::commands::{
-    batch, generate, identify, mint, plan, redeem, serve, simulator, sku, verify, voucher,
+    alerts, batch, generate, identify, mint, plan, redeem, redemption, serve, simulator, sku, stats, verify,
+    voucher,
 };
 use crate::config::{Flag, Sources};
 use crate::exit::Failure;
@@ -59,6 +60,14 @@ pub(crate) enum Command {
     /// Switch plans on and off.
     #[command(subcommand, arg_required_else_help = false)]
     Plan(plan::Action),
+    /// Look after redemptions.
+    #[command(subcommand, arg_required_else_help = false)]
+    Redemption(redemption::Action),
+    /// Show what was delivered, what it cost and earned, and how plans did.
+    Stats(stats::Arguments),
+    /// Look after alerts.
+    #[command(subcommand, arg_required_else_help = false)]
+    Alerts(alerts::Action),
     /// Redeem vouchers from the terminal.
     Redeem(redeem::Arguments),
     /// Run the supplier simulator as a server of its own.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mintcode_core::engine::{Engine, EngineBuilder, Issuer};
+use mintcode_core::engine::{Engine, EngineBuilder, Issuer, Support};
 use mintcode_core::ports::Clock;
 use mintcode_store::{OpenError, SqliteStore};
 use mintcode_supplier::rest::RestSupplier;
@@ -48,6 +48,12 @@ pub(crate) fn issuer(sources: &Sources, store: &Arc<SqliteStore>) -> Result<Issu
     Ok(Issuer::new(store, clock, Arc::new(SystemEntropy), keys, sources.shape(None)?))
 }
 
+/// What does support work on `store`, beside whoever serves it.
+pub(crate) fn support(sources: &Sources, store: &Arc<SqliteStore>) -> Result<Support, Failure> {
+    let rules = Arc::new(sources.rules()?);
+    Ok(Support::new(Arc::clone(store), issuer(sources, store)?, rules))
+}
+
 /// An engine over `store` that has no supplier yet.
 pub(crate) fn builder(
     sources: &Sources,
@@ -56,7 +62,7 @@ pub(crate) fn builder(
 ) -> Result<EngineBuilder, Failure> {
     let (store, clock) = (Arc::clone(store), Arc::clone(clock));
     let engine = Engine::builder(store, clock, Arc::new(SystemEntropy), sources.voucher_keys()?);
-    Ok(engine.shape(sources.shape(None)?))
+    Ok(engine.shape(sources.shape(None)?).rules(sources.rules()?))
 }
 
 /// Adds a supplier whose answers may take as long as `timeout`.

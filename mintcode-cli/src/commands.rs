@@ -1,14 +1,17 @@
 //! One file per command.
 
+pub(crate) mod alerts;
 pub(crate) mod batch;
 pub(crate) mod generate;
 pub(crate) mod identify;
 pub(crate) mod mint;
 pub(crate) mod plan;
 pub(crate) mod redeem;
+pub(crate) mod redemption;
 pub(crate) mod serve;
 pub(crate) mod simulator;
 pub(crate) mod sku;
+pub(crate) mod stats;
 pub(crate) mod verify;
 pub(crate) mod voucher;
 
@@ -31,6 +34,9 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Voucher(action) => wait_for(voucher::run(action, config)),
         Command::Sku(action) => wait_for(sku::run(action, config)),
         Command::Plan(action) => wait_for(plan::run(action, config)),
+        Command::Redemption(action) => wait_for(redemption::run(action, config)),
+        Command::Stats(arguments) => wait_for(stats::run(arguments, config)),
+        Command::Alerts(action) => wait_for(alerts::run(action, config)),
         Command::Redeem(arguments) => wait_for(redeem::run(arguments)),
         Command::Simulator(arguments) => wait_for(simulator::run(arguments, config)),
     }

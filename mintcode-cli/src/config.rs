@@ -3,9 +3,10 @@
 //! - [`keys`] is the table of everything that can be set; `mintcode.example.toml` explains each;
 //! - [`value`] reads one value and says what was expected;
 //! - [`sources`] collects values with where they came from;
-//! - [`settings`] gives them their meaning.
+//! - [`settings`] gives them their meaning, and [`rules`] those that make up the operator's rules.
 
 mod keys;
+mod rules;
 mod settings;
 mod sources;
 #[cfg(test)]

@@ -11,9 +11,11 @@ mod commands;
 mod config;
 mod exit;
 mod logging;
+mod money;
 mod output;
 mod server;
 mod system;
+mod time;
 mod toml_place;
 
 use std::process::ExitCode;

@@ -6,18 +6,17 @@
 mod command;
 #[path = "support/server.rs"]
 mod server;
+#[path = "support/shop.rs"]
+mod shop;
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use command::{Ran, SECRET, mintcode, run, run_with};
-use server::{Server, books, books_when, free_address, http, write};
-
-const ADMIN: &str = "an admin key";
+use command::{Ran, mintcode, run, run_with};
+use server::{Server, books, books_when, http};
+use shop::{ADMIN, Shop};
 
 const SKUS: &str = r#"
 [[sku]]
@@ -42,21 +41,7 @@ expected_cost = "0.12"
 max_cost = "0.20"
 "#;
 
-const CONFIG: &str = r#"
-[supplier]
-exclusive_account = true
-requests_per_second = 40
-[engine]
-worker_ttl = "3s"
-buy_timeout = "1s"
-settle_time = "2s"
-late_max = "500ms"
-orphan_age = "6s"
-backoff_min = "200ms"
-backoff_max = "500ms"
-poll_min = "100ms"
-poll_max = "300ms"
-"#;
+const SCENARIO: &str = "sms_after = \"1s\"\n";
 
 fn vouchers(server: &Server) -> Vec<&str> {
     server.announced["vouchers"].as_array().unwrap().iter().map(|code| code.as_str().unwrap()).collect()
@@ -135,7 +120,7 @@ fn a_kept_sandbox_comes_back_with_its_vouchers_and_refuses_a_real_database() {
     again.signal("INT");
     assert!(again.end().success());
 
-    let shop = Shop::open();
+    let shop = Shop::open(SKUS, SCENARIO);
     let arguments = ["serve", "--sandbox", "--listen", "127.0.0.1:0", "--database-url", "sqlite:mintcode.db"];
     let ran = run(&mut mintcode(shop.path(), arguments));
     assert_eq!(ran.code, Some(2), "{ran:?}");
@@ -152,50 +137,7 @@ fn an_address_in_use_is_told() {
     assert!(ran.stderr.contains(&format!("{address} is in use")), "{ran:?}");
 }
 
-/// A simulator, and a directory with configuration and SKUs to serve from.
-struct Shop {
-    directory: TempDir,
-    simulator: Server,
-    address: String,
-}
-
 impl Shop {
-    fn open() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let scenario = write(directory.path(), "scenario.toml", "sms_after = \"1s\"\n");
-        write(directory.path(), "mintcode.toml", CONFIG);
-        write(directory.path(), "skus.toml", SKUS);
-        let arguments = ["simulator", "--json", "--listen", "127.0.0.1:0", "--scenario", scenario];
-        let mut command = mintcode(directory.path(), arguments);
-        let simulator = Server::start(command.env("MINTCODE_SUPPLIER_API_KEY", "the key"));
-        let shop = Self { directory, simulator, address: free_address() };
-        run(&mut mintcode(shop.path(), ["sku", "apply", "skus.toml"])).done();
-        shop
-    }
-
-    fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = mintcode(self.path(), arguments);
-        command.env("MINTCODE_VOUCHER_SECRET", SECRET).env("MINTCODE_ADMIN_API_KEY", ADMIN);
-        command
-            .env("MINTCODE_SUPPLIER_URL", self.simulator.url())
-            .env("MINTCODE_SUPPLIER_API_KEY", "the key");
-        command
-    }
-
-    fn serve(&self) -> Server {
-        Server::start(&mut self.command(&["serve", "--json", "--listen", &self.address]))
-    }
-
-    fn mint(&self, count: usize) -> Vec<String> {
-        let count = count.to_string();
-        let codes = run(&mut self.command(&["mint", "--sku", "tg", "--count", &count])).done();
-        codes.lines().map(str::to_owned).collect()
-    }
-
     /// `mintcode redeem` of `codes`, under way.
     fn redeeming(&self, codes: &[String]) -> Child {
         let server = format!("http://{}", self.address);
@@ -231,9 +173,9 @@ fn bought_by_our_books(attempts: &[Value]) -> Sales {
 
 #[tokio::test]
 async fn a_plan_out_of_stock_falls_through_and_the_books_of_both_sides_agree() {
-    let (shop, http) = (Shop::open(), http());
+    let (shop, http) = (Shop::open(SKUS, SCENARIO), http());
     let server = shop.serve();
-    let codes = shop.mint(3);
+    let codes = shop.mint("tg", 3);
     let ran = Ran::from(shop.redeeming(&codes).wait_with_output().unwrap());
     assert_eq!(ran.code, Some(0), "{ran:?}");
 
@@ -254,9 +196,9 @@ async fn a_plan_out_of_stock_falls_through_and_the_books_of_both_sides_agree() {
 
 #[tokio::test]
 async fn a_server_killed_in_the_middle_delivers_every_code_and_buys_none_twice() {
-    let (shop, http) = (Shop::open(), http());
+    let (shop, http) = (Shop::open(SKUS, SCENARIO), http());
     let server = shop.serve();
-    let codes = shop.mint(10);
+    let codes = shop.mint("tg", 10);
     let redeeming = shop.redeeming(&codes);
 
     books_when(&http, shop.simulator.url(), |books| books["counts"]["sold"].as_u64() >= Some(2)).await;

@@ -177,6 +177,16 @@ fn wrong_usage_is_two_and_says_so_in_few_lines() {
         &["mint", "--sku", "one"],
         &["mint", "--sku", "one", "--count", "1", "--expires-in", "soon"],
         &["plan", "enable", "one"],
+        &["voucher", "extend", "X"],
+        &["voucher", "extend", "X", "--expires-in", "1d", "--expires-at", "2030-01-01T00:00:00Z"],
+        &["voucher", "extend", "X", "--expires-at", "tomorrow"],
+        &["voucher", "void", "X", "--reason", ""],
+        &["batch", "void"],
+        &["redemption", "show", "X"],
+        &["redemption", "list", "--status", "odd"],
+        &["stats", "--from", "yesterday"],
+        &["stats", "--from", "2026-11-02", "--to", "2026-11-01"],
+        &["alerts", "ack", "X"],
         &["redeem"],
         &["redeem", "X", "--server", "gopher://x"],
         &["serve", "--role", "worker"],
@@ -228,6 +238,31 @@ fn a_configuration_error_is_one_line_that_names_key_and_origin() {
 }
 
 #[test]
+fn a_supplier_without_a_rate_and_a_pattern_that_is_none_stop_the_start() {
+    let place = place();
+    let serve = |variable: &str, value: &str| {
+        let mut command = keyed(place.path(), &["serve", "--listen", "127.0.0.1:0"]);
+        command.env("MINTCODE_ADMIN_API_KEY", "admin").env("MINTCODE_SUPPLIER_URL", "http://127.0.0.1:1/v1");
+        run(command.env("MINTCODE_SUPPLIER_API_KEY", "key").env(variable, value))
+    };
+    for (variable, value, expected) in [
+        ("MINTCODE_SUPPLIER_CURRENCY", "RUB", "rates.RUB is missing"),
+        (
+            "MINTCODE_SMS_PATTERNS",
+            "acme\n(",
+            "sms.patterns, from MINTCODE_SMS_PATTERNS: pattern 2 is not a regular",
+        ),
+        ("MINTCODE_LIMITS_SKU_PER_DAY", "0", "expected a whole number from 1 to 1000000"),
+        ("MINTCODE_SERVER_TRUSTED_PROXIES", "10.0.0.0/33", "\"10.0.0.0/33\" is neither"),
+    ] {
+        let ran = serve(variable, value);
+        assert_eq!((ran.code, ran.stderr.lines().count()), (Some(2), 1), "{ran:?}");
+        assert!(ran.stderr.contains(expected), "{ran:?}");
+    }
+    assert!(!place.path().join("mintcode.db").exists());
+}
+
+#[test]
 fn an_unknown_variable_only_warns() {
     let place = place();
     let ran = run(keyed(place.path(), &["generate", "--count", "1"]).env("MINTCODE_TYPO", "x"));
@@ -244,7 +279,7 @@ fn skus_are_applied_all_or_none() {
     fs::write(shop.path().join("bad.toml"), bad).unwrap();
     let ran = run(&mut mintcode(shop.path(), ["sku", "apply", "bad.toml"]));
     assert_eq!(ran.code, Some(1), "{ran:?}");
-    assert!(ran.stderr.contains("bad.toml:24: plan[0].operator must name one operator"), "{ran:?}");
+    assert!(ran.stderr.contains("bad.toml:24: sku[1].plan[0].operator must name one operator"), "{ran:?}");
     assert_eq!(list(), before);
 
     // What the first SKU is no longer allowed once it has vouchers keeps the second from being changed, too.
@@ -252,7 +287,7 @@ fn skus_are_applied_all_or_none() {
     let fixed = SKUS.replace("\"0.80\"", "\"0.85\"").replace("\"TWO\"", "\"OTHER\"");
     fs::write(shop.path().join("fixed.toml"), fixed).unwrap();
     let ran = run(&mut mintcode(shop.path(), ["sku", "apply", "fixed.toml"]));
-    assert!(ran.stderr.contains("fixed.toml:18: label is fixed once a batch exists"), "{ran:?}");
+    assert!(ran.stderr.contains("fixed.toml:18: sku[1].label is fixed once a batch exists"), "{ran:?}");
     assert_eq!(list(), before);
 }
 

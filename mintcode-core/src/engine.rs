@@ -6,15 +6,20 @@
 
 mod builder;
 mod driver;
+mod house;
 mod issuer;
 pub(crate) mod journal;
 mod notices;
 mod pacer;
 mod redeemer;
 mod supplier_desk;
+mod support;
+mod teller;
+mod watch;
 mod worker;
 
 pub use self::builder::{Engine, EngineBuilder, Running, SetupError};
 pub use self::issuer::{BatchCodes, Issuer, MOST_IN_A_BATCH, MintError, MintRequest, Minted, SEALED_AFTER};
 pub use self::notices::Notices;
 pub use self::redeemer::{Proof, RedeemError, Redeemed, Redeemer, WishError};
+pub use self::support::{Explained, Reissued, Support, SupportError};

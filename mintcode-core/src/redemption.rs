@@ -6,6 +6,7 @@
 mod attempt;
 mod choice;
 mod code;
+mod consequence;
 mod context;
 mod delivery;
 mod search;
@@ -14,8 +15,9 @@ mod step;
 mod view;
 
 pub use self::attempt::{AttemptRow, ClosedAttempt, Held, Intent, Outcome, Surplus};
-pub use self::choice::{Choice, choose};
+pub use self::choice::{Answer, Candidate, Choice, ChoiceRecord, Question, Verdict, choose};
 pub use self::code::find_code;
+pub use self::consequence::Consequences;
 pub use self::context::{
     Call, CallFailure, Context, Decision, Effect, Event, Illegal, Listing, NotBought, SupplierFacts, Timing,
     Wish,

@@ -30,19 +30,11 @@ pub struct Sku {
     pub price: Amount,
     /// How a redemption goes.
     pub policy: Policy,
-    /// The plans, in the order they were given; [`in_order`] gives the order of trying.
+    /// The plans, in the order they were given; a [`Question`](crate::redemption::Question) has them in the order of trying.
     pub plans: Vec<Plan>,
     /// Taken off sale: nothing can be minted, issued vouchers stay good.
     #[serde(default)]
     pub archived: bool,
-}
-
-/// `plans` in the order of trying: by priority, then by expected cost.
-#[must_use]
-pub fn in_order(plans: &[Plan]) -> Vec<&Plan> {
-    let mut plans: Vec<_> = plans.iter().collect();
-    plans.sort_by(|a, b| (a.priority, a.expected_cost, &a.id).cmp(&(b.priority, b.expected_cost, &b.id)));
-    plans
 }
 
 /// A name in the two languages of the pages.

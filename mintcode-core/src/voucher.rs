@@ -14,8 +14,9 @@ mod mask;
 mod prf;
 mod shape;
 mod state;
+mod void;
 
-pub use admission::{Admission, Refusal, Request, admit};
+pub use admission::{Admission, Refusal, Request, Surroundings, admit};
 pub use code::{CodeError, VoucherCode};
 pub use derive::{BatchError, BatchNonce, Codes, MAX_BATCH};
 pub use hex::BadHex;
@@ -25,3 +26,4 @@ pub use label::{BadLabel, Label};
 pub use mask::{BadMask, Mask};
 pub use shape::{MAX_LENGTH, Shape, ShapeError};
 pub use state::{IllegalVoucherMove, Resting, Voucher, VoucherEvent, VoucherState};
+pub use void::{BadReason, VoidReason};

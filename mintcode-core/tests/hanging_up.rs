@@ -58,7 +58,7 @@ async fn a_redemption_that_is_stored_is_driven_though_the_customer_hangs_up() {
     for polls in 1..100 {
         let world = world().await;
         world.supplier.stock("canada", "virtual4", Line::default());
-        let proof = Proof { session: Some("a customer"), idempotency: None };
+        let proof = Proof { session: Some("a customer"), idempotency: None, ..Proof::default() };
         let was_cut_off = hang_up_after(polls, world.redeemer.redeem(&world.code, proof)).await;
         tokio::time::sleep(Duration::from_secs(60)).await;
         driven += u32::from(was_cut_off && world.supplier.charged() == 1);

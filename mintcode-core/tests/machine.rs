@@ -6,17 +6,19 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use mintcode_core::health::Outlook;
 use mintcode_core::ids::{RedemptionId, SupplierName};
-use mintcode_core::money::Amount;
+use mintcode_core::money::{Amount, Currency, Rate};
 use mintcode_core::order::{ListedOrder, Message, Order, OrderId, OrderStatus, Phone, Sight};
 use mintcode_core::ports::{Capabilities, Stop};
 use mintcode_core::redemption::{
     Call, CallFailure, Context, Effect, Event, Holder, Listing, NotBought, Phase, Redemption, SupplierFacts,
     Timing, Wish, step, voucher_event,
 };
+use mintcode_core::rules::Rules;
 use mintcode_core::sku::Sku;
 use mintcode_core::testing::{SeededEntropy, sample};
-use mintcode_core::voucher::{Admission, Request, Voucher, VoucherState, admit};
+use mintcode_core::voucher::{Admission, Request, Surroundings, Voucher, VoucherState, admit};
 use proptest::prelude::*;
 
 /// What may happen next, before it is known which order or attempt it is about.
@@ -45,6 +47,8 @@ struct Walk {
     sku: Sku,
     suppliers: BTreeMap<SupplierName, SupplierFacts>,
     timing: Timing,
+    outlook: Outlook,
+    rules: Rules,
     now: DateTime<Utc>,
     redemption: Redemption,
     voucher: Voucher,
@@ -72,20 +76,31 @@ impl Walk {
             ready_at: None,
             start_behind: None,
             redemption: None,
+            void: None,
+            replaces: None,
         };
         let id = RedemptionId::draw(&SeededEntropy::new(7));
         let request = Request { holder: Holder::default(), id, again: None };
         let now = sample::now();
-        let Admission::Begin { voucher, redemption, .. } = admit(voucher, &sku, None, request, now) else {
-            panic!("a fresh voucher begins")
-        };
+        let (outlook, rules) = (Outlook::default(), Rules::default());
+        let around = Surroundings { outlook: &outlook, rules: &rules, begun: &[] };
+        let begun = admit(voucher, &sku, None, request, &around, now);
+        let Admission::Begin { voucher, redemption, .. } = begun else { panic!("a fresh voucher begins") };
         let capabilities =
             Capabilities { lists_orders: true, bans: true, minimum_cancel_age: Duration::ZERO };
-        let facts = SupplierFacts { capabilities, is_exclusive, newest_known: None };
+        let facts = SupplierFacts {
+            capabilities,
+            is_exclusive,
+            currency: Currency::USD,
+            rate: Rate::ONE,
+            newest_known: None,
+        };
         Self {
             sku,
             suppliers: BTreeMap::from([(SupplierName::default(), facts)]),
             timing: Timing::default(),
+            outlook,
+            rules,
             now,
             redemption: *redemption,
             voucher: *voucher,
@@ -204,8 +219,14 @@ impl Walk {
         if matches!(event, Event::NotBought { .. }) {
             self.buys = self.buys.saturating_sub(1);
         }
-        let context =
-            Context { plans: &self.sku.plans, suppliers: &self.suppliers, timing: &self.timing, jitter: 500 };
+        let context = Context {
+            plans: &self.sku.plans,
+            outlook: &self.outlook,
+            rules: &self.rules,
+            suppliers: &self.suppliers,
+            timing: &self.timing,
+            jitter: 500,
+        };
         let Ok(decision) = step(&self.redemption, event, &context, self.now) else { return };
         let before = self.redemption.clone();
         if let Some(next) = decision.next {

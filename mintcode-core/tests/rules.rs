@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use chrono::Utc;
-use mintcode_core::engine::{RedeemError, WishError};
+use mintcode_core::engine::{Proof, RedeemError, WishError};
 use mintcode_core::money::Amount;
 use mintcode_core::order::OrderStatus;
 use mintcode_core::ports::{Catalogue, PlanChange, Stop, Vouchers};
@@ -119,11 +119,11 @@ async fn with_no_plan_left_the_customer_may_try_again_later_and_no_try_is_used()
     let voucher = voucher(&world, &failed).await;
     assert_eq!((voucher.state, voucher.tries), (VoucherState::RetryableFailed, 0));
 
-    let error = world.redeemer.retry(id).await.unwrap_err();
+    let error = world.redeemer.retry(id, Proof::default()).await.unwrap_err();
     assert!(matches!(error, RedeemError::Refused(Refusal::CoolingDown { .. })), "{error:?}");
     tokio::time::sleep(Duration::from_secs(60)).await;
     world.supplier.stock("england", "virtual66", Line::default());
-    let again = world.redeemer.retry(id).await.unwrap();
+    let again = world.redeemer.retry(id, Proof::default()).await.unwrap();
     assert!(again.is_new);
     assert_eq!(world.at_rest(again.redemption.id).await.status(), Status::Delivered);
     assert_eq!(world.now(id).await.next, Some(again.redemption.id));
@@ -188,7 +188,7 @@ async fn a_plan_switched_off_is_not_tried_and_all_off_is_refused_before_locking(
     world.storage.change_plan(&sku, &sample::plan_id("A"), off()).await.unwrap();
     world.storage.change_plan(&sku, &sample::plan_id("B"), off()).await.unwrap();
     let error = world.redeem().await.unwrap_err();
-    assert!(matches!(error, RedeemError::Refused(Refusal::Unavailable)), "{error:?}");
+    assert!(matches!(error, RedeemError::Refused(Refusal::Unavailable { until: None })), "{error:?}");
 
     let on = PlanChange { enabled: Some(true), ..PlanChange::default() };
     world.storage.change_plan(&sku, &sample::plan_id("B"), on).await.unwrap();

@@ -9,13 +9,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use mintcode_core::engine::{Engine, MintRequest, Proof, Redeemer, Running};
+use mintcode_core::health::HealthRules;
 use mintcode_core::ids::{RedemptionId, SupplierName};
-use mintcode_core::money::Currency;
+use mintcode_core::money::{Amount, Currency};
 use mintcode_core::order::{ListedOrder, Order, OrderId, OrderStatus, Sight};
 use mintcode_core::ports::{
-    BuyError, BuyPermit, CallError, Capabilities, Catalogue, Profile, Put, Stop, Storage, Supplier,
+    BuyError, BuyPermit, CallError, Capabilities, Catalogue, Profile, Put, Stop, Storage, Supplier, Wanted,
 };
 use mintcode_core::redemption::{FailureKind, Outcome, Phase, Redemption, Status};
+use mintcode_core::rules::Rules;
 use mintcode_core::sku::Sku;
 use mintcode_core::testing::{FakeSupplier, Line, MemoryStorage, SeededEntropy, TokioClock, sample};
 use mintcode_core::voucher::{VoucherKeys, VoucherSecret};
@@ -109,6 +111,10 @@ impl Supplier for Troubled {
         self.inner.ban(order).await
     }
 
+    async fn listed_price(&self, wanted: &Wanted) -> Result<Option<Amount>, CallError> {
+        self.inner.listed_price(wanted).await
+    }
+
     async fn recent_orders(&self, skip: u64) -> Result<Vec<ListedOrder>, CallError> {
         let behind = *self.trouble.clock_behind.lock().unwrap();
         let mut orders = self.inner.recent_orders(skip).await?;
@@ -153,7 +159,7 @@ impl Shop {
 
     async fn redeem(&self, voucher: usize) -> RedemptionId {
         let customer = format!("customer {voucher}");
-        let proof = Proof { session: Some(&customer), idempotency: None };
+        let proof = Proof { session: Some(&customer), idempotency: None, ..Proof::default() };
         self.redeemer.redeem(&self.codes[voucher], proof).await.unwrap().redemption.id
     }
 
@@ -188,6 +194,11 @@ fn engine(
     let supplier = Arc::new(Troubled { inner: supplier.clone(), trouble: Arc::clone(trouble) });
     let keys = VoucherKeys::new(&secret, &[]);
     Engine::builder(Arc::clone(storage), Arc::new(clock), Arc::new(SeededEntropy::new(seed)), keys)
+        // No source is switched off by itself: these tests are about what the supplier does.
+        .rules(Rules {
+            health: HealthRules { min_tries: u32::MAX, ..HealthRules::default() },
+            ..Rules::default()
+        })
         .supplier(SupplierName::default(), supplier, true, 50)
         .build()
         .unwrap()

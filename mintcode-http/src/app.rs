@@ -1,6 +1,5 @@
 //! The parts of the adapter, and its routes.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -9,15 +8,14 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::response::IntoResponse;
-use mintcode_core::engine::{Issuer, Redeemer};
-use mintcode_core::ids::SupplierName;
-use mintcode_core::money::Currency;
-use mintcode_core::ports::{Catalogue, Clock, Entropy};
+use mintcode_core::engine::{Issuer, Redeemer, Support};
+use mintcode_core::ports::{Clock, Entropy};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::address::Proxy;
 use crate::answer::answer;
 use crate::error::{ApiError, Slug};
 use crate::{admin, events, health, pages, redeem};
@@ -32,8 +30,8 @@ pub struct App {
     pub redeemer: Redeemer,
     /// Mints for operators.
     pub issuer: Issuer,
-    /// Keeps the SKUs.
-    pub catalogue: Arc<dyn Catalogue>,
+    /// Does everything else that operators ask for.
+    pub support: Support,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Gives holders' secrets and request ids.
@@ -42,8 +40,8 @@ pub struct App {
     pub admin_key: SecretString,
     /// What pages say about the operator.
     pub site: Site,
-    /// In which currency each supplier charges, for the prices in trails.
-    pub currencies: BTreeMap<SupplierName, Currency>,
+    /// Whose word is believed about where a request comes from; without any, `X-Forwarded-For` is ignored.
+    pub trusted_proxies: Vec<Proxy>,
 }
 
 /// What pages say about the operator.

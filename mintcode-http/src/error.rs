@@ -7,7 +7,8 @@ use std::sync::Arc;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use mintcode_core::engine::{MintError, RedeemError, WishError};
+use mintcode_core::engine::{MintError, RedeemError, SupportError, WishError};
+use mintcode_core::ledger::margin::TooLarge;
 use mintcode_core::ports::{SkuError, StorageError};
 use mintcode_core::redemption::FailureView;
 use mintcode_core::sku::FieldError;
@@ -17,7 +18,7 @@ use crate::view::seconds_until;
 
 /// Seconds after which storage that did not answer is worth another try.
 const STORAGE_RETRY: u64 = 5;
-/// Seconds after which a SKU whose plans are all switched off is worth another try.
+/// Seconds after which a SKU whose plans only an operator can switch on is worth another try.
 const PLANS_RETRY: u64 = 60;
 
 /// A kind of problem.
@@ -29,6 +30,9 @@ pub(crate) enum Slug {
     VoucherCancelled,
     VoucherBusy,
     CoolingDown,
+    TooManyRequests,
+    DailyLimit,
+    NotOffered,
     RedemptionsExhausted,
     NotReady,
     RedemptionFailed,
@@ -45,13 +49,16 @@ pub(crate) enum Slug {
 
 impl Slug {
     /// All of them, each of which has a page.
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::VoucherInvalid,
         Self::VoucherUsed,
         Self::VoucherExpired,
         Self::VoucherCancelled,
         Self::VoucherBusy,
         Self::CoolingDown,
+        Self::TooManyRequests,
+        Self::DailyLimit,
+        Self::NotOffered,
         Self::RedemptionsExhausted,
         Self::NotReady,
         Self::RedemptionFailed,
@@ -75,6 +82,9 @@ impl Slug {
             Self::VoucherCancelled => "voucher-cancelled",
             Self::VoucherBusy => "voucher-busy",
             Self::CoolingDown => "cooling-down",
+            Self::TooManyRequests => "too-many-requests",
+            Self::DailyLimit => "daily-limit",
+            Self::NotOffered => "not-offered",
             Self::RedemptionsExhausted => "redemptions-exhausted",
             Self::NotReady => "not-ready",
             Self::RedemptionFailed => "redemption-failed",
@@ -101,7 +111,8 @@ impl Slug {
             Self::VoucherBusy | Self::RedemptionsExhausted | Self::NotReady | Self::ActionNotAllowed => {
                 StatusCode::CONFLICT
             }
-            Self::CoolingDown => StatusCode::TOO_MANY_REQUESTS,
+            Self::CoolingDown | Self::TooManyRequests | Self::DailyLimit => StatusCode::TOO_MANY_REQUESTS,
+            Self::NotOffered => StatusCode::FORBIDDEN,
             Self::IdempotencyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
             Self::InvalidRequest => StatusCode::BAD_REQUEST,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -114,13 +125,18 @@ impl Slug {
     /// Whether the same request may succeed later.
     fn is_retryable(self) -> bool {
         match self {
-            Self::VoucherBusy | Self::CoolingDown | Self::NotReady | Self::Unavailable | Self::Internal => {
-                true
-            }
+            Self::VoucherBusy
+            | Self::CoolingDown
+            | Self::TooManyRequests
+            | Self::DailyLimit
+            | Self::NotReady
+            | Self::Unavailable
+            | Self::Internal => true,
             Self::VoucherInvalid
             | Self::VoucherUsed
             | Self::VoucherExpired
             | Self::VoucherCancelled
+            | Self::NotOffered
             | Self::RedemptionsExhausted
             | Self::RedemptionFailed
             | Self::BatchSealed
@@ -195,6 +211,7 @@ impl ApiError {
     }
 
     fn refused(refusal: &Refusal, now: DateTime<Utc>) -> Self {
+        let until = |slug, until| Self::new(slug).after(seconds_until(until, now).unwrap_or(1));
         match refusal {
             Refusal::Unknown => Self::new(Slug::VoucherInvalid),
             Refusal::NoRedemption => Self::new(Slug::NotFound),
@@ -203,10 +220,12 @@ impl ApiError {
             Refusal::Expired => Self::new(Slug::VoucherExpired),
             Refusal::Cancelled => Self::new(Slug::VoucherCancelled),
             Refusal::Exhausted => Self::new(Slug::RedemptionsExhausted),
-            Refusal::CoolingDown { until } => {
-                Self::new(Slug::CoolingDown).after(seconds_until(*until, now).unwrap_or(1))
-            }
-            Refusal::Unavailable => Self::new(Slug::Unavailable).after(PLANS_RETRY),
+            Refusal::CoolingDown { until: ready } => until(Slug::CoolingDown, *ready),
+            Refusal::Unavailable { until: Some(probe) } => until(Slug::Unavailable, *probe),
+            Refusal::Unavailable { until: None } => Self::new(Slug::Unavailable).after(PLANS_RETRY),
+            Refusal::NotOffered => Self::new(Slug::NotOffered),
+            Refusal::TooMany { until: free } => until(Slug::TooManyRequests, *free),
+            Refusal::DailyLimit { until: free } => until(Slug::DailyLimit, *free),
             Refusal::IdempotencyMismatch => Self::new(Slug::IdempotencyMismatch),
             Refusal::NotAllowed => Self::new(Slug::ActionNotAllowed),
         }
@@ -219,6 +238,8 @@ impl From<StorageError> for ApiError {
             StorageError::Conflict
             | StorageError::Fenced
             | StorageError::Claimed
+            | StorageError::ProbeTaken
+            | StorageError::VoucherMoved
             | StorageError::Unavailable(_)
             | StorageError::Unknown(_) => Self::new(Slug::Unavailable).after(STORAGE_RETRY),
             StorageError::Corrupt { .. } => Self::new(Slug::Internal),
@@ -252,6 +273,26 @@ impl From<MintError> for ApiError {
     }
 }
 
+impl From<SupportError> for ApiError {
+    fn from(error: SupportError) -> Self {
+        match error {
+            SupportError::NotFound => Self::new(Slug::NotFound),
+            SupportError::NotAllowed { .. } => {
+                Self::new(Slug::ActionNotAllowed).with_error("state", error.to_string())
+            }
+            SupportError::InThePast => Self::field("expires_at", error.to_string()),
+            SupportError::Mint(error) => error.into(),
+            SupportError::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<TooLarge> for ApiError {
+    fn from(error: TooLarge) -> Self {
+        Self::new(Slug::Internal).caused_by(error)
+    }
+}
+
 impl From<SkuError> for ApiError {
     fn from(error: SkuError) -> Self {
         let conflict = |field: &str| Self::new(Slug::ActionNotAllowed).with_error(field, error.to_string());
@@ -261,6 +302,7 @@ impl From<SkuError> for ApiError {
             SkuError::Fixed(field) => conflict(field),
             SkuError::LabelTaken => conflict("label"),
             SkuError::Invalid(error) => Self::field(error.field, error.message),
+            SkuError::Denied(errors) => errors.into(),
             SkuError::Storage(error) => error.into(),
         }
     }
@@ -318,7 +360,11 @@ mod tests {
             (Refusal::Cancelled, "voucher-cancelled", 410, None),
             (Refusal::Exhausted, "redemptions-exhausted", 409, None),
             (Refusal::CoolingDown { until }, "cooling-down", 429, Some(5)),
-            (Refusal::Unavailable, "unavailable", 503, Some(PLANS_RETRY)),
+            (Refusal::Unavailable { until: None }, "unavailable", 503, Some(PLANS_RETRY)),
+            (Refusal::Unavailable { until: Some(until) }, "unavailable", 503, Some(5)),
+            (Refusal::NotOffered, "not-offered", 403, None),
+            (Refusal::TooMany { until }, "too-many-requests", 429, Some(5)),
+            (Refusal::DailyLimit { until }, "daily-limit", 429, Some(5)),
             (Refusal::IdempotencyMismatch, "idempotency-mismatch", 422, None),
             (Refusal::NotAllowed, "action-not-allowed", 409, None),
         ] {

@@ -22,10 +22,20 @@ impl HolderCookie {
     /// The one the browser sent, or a fresh one.
     pub(crate) fn of(headers: &HeaderMap, entropy: &dyn Entropy) -> Self {
         let is_secure = headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https");
-        match sent(headers) {
+        match Self::sent(headers) {
             Some(secret) => Self { secret: secret.to_owned(), is_new: false, is_secure },
             None => Self { secret: random_hex::<{ LENGTH / 2 }>(entropy), is_new: true, is_secure },
         }
+    }
+
+    /// The secret the browser sent, if it did.
+    pub(crate) fn sent(headers: &HeaderMap) -> Option<&str> {
+        let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let mut pairs =
+            cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        let is_ours =
+            |value: &str| value.len() == LENGTH && value.bytes().all(|byte| byte.is_ascii_hexdigit());
+        pairs.find(|(name, value)| *name == NAME && is_ours(value)).map(|(_, value)| value)
     }
 
     pub(crate) fn secret(&self) -> &str {
@@ -46,11 +56,4 @@ impl HolderCookie {
             headers.append(header::SET_COOKIE, value);
         }
     }
-}
-
-fn sent(headers: &HeaderMap) -> Option<&str> {
-    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let is_ours = |value: &str| value.len() == LENGTH && value.bytes().all(|byte| byte.is_ascii_hexdigit());
-    pairs.find(|(name, value)| *name == NAME && is_ours(value)).map(|(_, value)| value)
 }

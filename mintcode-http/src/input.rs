@@ -16,6 +16,9 @@ const LONGEST_KEY: usize = 255;
 /// A JSON body. What is wrong with it may be quoted in the answer.
 pub(crate) struct Input<T>(pub(crate) T);
 
+/// A JSON body that may be left out.
+pub(crate) struct OptionalInput<T>(pub(crate) T);
+
 /// A JSON body that may hold a voucher code, so that nothing of it is quoted.
 pub(crate) struct SecretInput<T>(pub(crate) T);
 
@@ -28,6 +31,22 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Input<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let body = json_bytes(request, state).await?;
         from_json(&body).map(Self).map_err(|error| ApiError::field(error.field, error.message))
+    }
+}
+
+impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalInput<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        let body = bytes(Request::from_parts(parts.clone(), body), state).await?;
+        // Clients that send no body may say anything of its type.
+        if body.trim_ascii().is_empty() {
+            return Ok(Self(T::default()));
+        }
+        Input::from_request(Request::from_parts(parts, body.into()), state)
+            .await
+            .map(|Input(value)| Self(value))
     }
 }
 
@@ -67,6 +86,10 @@ async fn json_bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes
     {
         return Err(ApiError::field("Content-Type", "must be application/json"));
     }
+    bytes(request, state).await
+}
+
+async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
     Bytes::from_request(request, state).await.map_err(|error| ApiError::field("body", error.body_text()))
 }
 

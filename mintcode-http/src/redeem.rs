@@ -11,6 +11,7 @@ use mintcode_core::redemption::{Phase, Redemption};
 use mintcode_core::voucher::Refusal;
 use serde::Deserialize;
 
+use crate::address::ClientAddress;
 use crate::app::Shared;
 use crate::asking::{Known, etag, patience};
 use crate::error::{ApiError, Slug};
@@ -40,27 +41,50 @@ struct RedeemBody {
 }
 
 /// `POST /redeem`: 202 for a new redemption, 200 for the one the same holder has; a form gets a page.
-async fn redeem(State(shared): State<Shared>, reader: Reader, request: Request) -> Response {
+async fn redeem(
+    State(shared): State<Shared>,
+    reader: Reader,
+    address: ClientAddress,
+    request: Request,
+) -> Response {
     let headers = request.headers().clone();
     let cookie = HolderCookie::of(&headers, &*shared.entropy);
+    let visitor = Visitor { headers: &headers, cookie: &cookie, address: &address };
     let mut response = if is_form(&headers) {
-        from_form(&shared, reader, &headers, &cookie, request).await.into_response()
+        from_form(&shared, reader, visitor, request).await.into_response()
     } else {
-        from_json(&shared, reader.lang, &headers, &cookie, request).await.into_response()
+        from_json(&shared, reader.lang, visitor, request).await.into_response()
     };
     // Also with a refusal: a client that never got its first answer is to be known when it comes back.
     cookie.set(response.headers_mut());
     response
 }
 
+/// Who posted a voucher.
+#[derive(Clone, Copy)]
+struct Visitor<'a> {
+    headers: &'a HeaderMap,
+    cookie: &'a HolderCookie,
+    address: &'a ClientAddress,
+}
+
+impl<'a> Visitor<'a> {
+    fn proof(self) -> Result<Proof<'a>, ApiError> {
+        Ok(Proof {
+            session: Some(self.cookie.secret()),
+            idempotency: idempotency_key(self.headers)?,
+            address: self.address.as_deref(),
+        })
+    }
+}
+
 async fn from_json(
     shared: &Shared,
     lang: Lang,
-    headers: &HeaderMap,
-    cookie: &HolderCookie,
+    visitor: Visitor<'_>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let proof = Proof { session: Some(cookie.secret()), idempotency: idempotency_key(headers)? };
+    let proof = visitor.proof()?;
     let SecretInput(RedeemBody { code }) = SecretInput::from_request(request, shared).await?;
     let redeemed = shared.redeemer.redeem(&code, proof).await;
     let redeemed = redeemed.map_err(|error| ApiError::redeem(error, shared.clock.now()))?;
@@ -70,11 +94,10 @@ async fn from_json(
 async fn from_form(
     shared: &Shared,
     reader: Reader,
-    headers: &HeaderMap,
-    cookie: &HolderCookie,
+    visitor: Visitor<'_>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let proof = Proof { session: Some(cookie.secret()), idempotency: idempotency_key(headers)? };
+    let proof = visitor.proof()?;
     let form = Form::<RedeemBody>::from_request(request, shared).await;
     let Form(RedeemBody { code }) =
         form.map_err(|_| ApiError::field("code", "is missing or cannot be read as a form's field"))?;
@@ -149,7 +172,7 @@ async fn result(State(shared): State<Shared>, Path(id): Path<String>) -> Result<
     let redemption = find(&shared, &id).await?;
     match &redemption.phase {
         Phase::Delivered(_) => Ok(Json(ResultView::of(&redemption)).into_response()),
-        Phase::Failed(_) | Phase::Cancelled => {
+        Phase::Withheld(_) | Phase::Failed(_) | Phase::Cancelled => {
             Err(ApiError::failed(redemption.snapshot().failure, shared.clock.now()))
         }
         Phase::Queued
@@ -166,10 +189,13 @@ async fn retry(
     State(shared): State<Shared>,
     reader: Reader,
     Path(id): Path<String>,
+    address: ClientAddress,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let id = parse(&id)?;
-    let redeemed = shared.redeemer.retry(id).await;
+    let proof =
+        Proof { session: HolderCookie::sent(&headers), idempotency: None, address: address.as_deref() };
+    let redeemed = shared.redeemer.retry(id, proof).await;
     if is_from_page(&headers) {
         // A button that is pressed twice leads to the same place.
         if let Err(RedeemError::Refused(Refusal::NotAllowed)) = &redeemed

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::{Future, pending};
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
@@ -15,7 +16,7 @@ use tokio::sync::watch;
 /// How long requests under way may take to end.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Serves `router` on `listener` until `shutdown` is ready.
+/// Serves `router` on `listener` until `shutdown` is ready, and tells it where each connection comes from.
 ///
 /// Then no new connection is taken, held requests (long polls, event streams) end at once with what there is, other
 /// requests get two seconds, and the call returns.
@@ -44,8 +45,9 @@ pub async fn serve(
             tracing::debug!(%error, "a connection stays slow");
         }
     });
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
     tokio::select! {
-        ended = axum::serve(listener, router).with_graceful_shutdown(begin_to_close).into_future() => ended,
+        ended = axum::serve(listener, service).with_graceful_shutdown(begin_to_close).into_future() => ended,
         () = patience => Ok(()),
     }
 }

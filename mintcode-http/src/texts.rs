@@ -143,11 +143,13 @@ impl Lang {
 /// Whether the problem tells the reader to contact support.
 fn asks_support(slug: Slug) -> bool {
     match slug {
-        Slug::RedemptionsExhausted | Slug::VoucherExpired | Slug::VoucherCancelled => true,
+        Slug::RedemptionsExhausted | Slug::VoucherExpired | Slug::VoucherCancelled | Slug::NotOffered => true,
         Slug::VoucherInvalid
         | Slug::VoucherUsed
         | Slug::VoucherBusy
         | Slug::CoolingDown
+        | Slug::TooManyRequests
+        | Slug::DailyLimit
         | Slug::NotReady
         | Slug::RedemptionFailed
         | Slug::BatchSealed

@@ -153,10 +153,10 @@ impl<'a> ResultView<'a> {
     }
 }
 
-/// All messages of what was delivered, oldest first.
+/// All messages of what was delivered that may be shown, oldest first.
 pub(crate) fn messages(redemption: &Redemption) -> Vec<MessageView<'_>> {
     let Phase::Delivered(delivery) = &redemption.phase else { return Vec::new() };
-    let shown = delivery.held.messages.iter().map(|message| MessageView {
+    let shown = delivery.held.shown().map(|message| MessageView {
         received_at: message.received_at,
         text: &message.text,
         code: message
@@ -166,4 +166,81 @@ pub(crate) fn messages(redemption: &Redemption) -> Vec<MessageView<'_>> {
             .or_else(|| find_code(&message.text)),
     });
     shown.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use mintcode_core::money::{Amount, Currency, Rate};
+    use mintcode_core::order::{Message, OrderId};
+    use mintcode_core::ports::Wanted;
+    use mintcode_core::redemption::{Held, Holder, Intent, Settlement};
+    use mintcode_core::testing::sample;
+
+    use super::*;
+
+    /// A redemption that delivered `messages`, of which those at the places `withheld` may not be shown.
+    fn delivered(messages: &[&str], withheld: &[usize]) -> Redemption {
+        let (sku, now) = (sample::sku("tg"), sample::now());
+        let plan = &sku.plans[0];
+        let wanted = Wanted {
+            product: sku.product.clone(),
+            country: plan.country.clone(),
+            operator: plan.operator.clone(),
+            max_cost: plan.max_cost,
+        };
+        let intent = Intent {
+            number: 1,
+            plan: plan.id.clone(),
+            supplier: plan.supplier.clone(),
+            wanted,
+            reason: String::new(),
+            is_probe: false,
+            currency: Currency::USD,
+            rate: Rate::ONE,
+            intended_at: now,
+            send_by: now,
+            newest_known: None,
+        };
+        let order = Order {
+            id: OrderId::new("1"),
+            phone: Phone::new("+12045550123"),
+            price: Amount::ZERO,
+            created_at: now,
+            expires_at: now,
+        };
+        let messages = messages.iter().map(|text| Message {
+            received_at: now,
+            sender: String::new(),
+            text: (*text).to_owned(),
+            code: None,
+        });
+        let withheld: BTreeMap<_, _> = withheld.iter().map(|place| (*place, "pattern".to_owned())).collect();
+        let held = Held { intent, order, messages: messages.collect(), unknown: 0, withheld };
+        let settlement = Settlement::Settled { order_end: None, at: now };
+        let id = "rdm_00000000000000000000000000".parse().unwrap();
+        Redemption {
+            number_shown: true,
+            phase: Phase::Delivered(Delivery { held, delivered_at: now, settlement }),
+            ..Redemption::queued(id, &sample::voucher(&sku), &sku, Holder::default(), Currency::USD, now)
+        }
+    }
+
+    #[test]
+    fn beside_a_code_that_is_shown_nothing_is_told_of_what_is_withheld() {
+        let texts = ["Bank: your payment code is 7391", "Your code is 482915", "Bank: now it is 8402"];
+        let redemption = delivered(&texts, &[0, 2]);
+        let view = RedemptionView::now(&redemption, Lang::En, &Site::default(), sample::now());
+        assert_eq!((view.code.as_deref(), view.text), (Some("482915"), Some(texts[1])));
+        let result = ResultView::of(&redemption).unwrap();
+        for json in [serde_json::to_string(&view).unwrap(), serde_json::to_string(&result).unwrap()] {
+            assert!(json.contains("482915"), "{json}");
+            for secret in ["Bank", "7391", "8402", "pattern"] {
+                assert!(!json.contains(secret), "{secret} in {json}");
+            }
+        }
+        assert_eq!(messages(&redemption).len(), 1);
+        assert_eq!(messages(&delivered(&texts, &[])).len(), 3);
+    }
 }

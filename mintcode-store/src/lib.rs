@@ -4,7 +4,8 @@
 //! comes after the commit is on disk, and readers have connections of their own. It passes the conformance suite of
 //! `mintcode_core::testing`. [`DatabaseUrl`] reads what an operator configures.
 //!
-//! Times of vouchers and batches are kept to the microsecond; finer parts are cut off. Redemptions are kept exactly.
+//! Redemptions, choices and how sources do are kept exactly; times of vouchers, batches, alerts and the ledger to the
+//! microsecond, finer parts are cut off.
 
 mod database_url;
 mod rows;

@@ -42,16 +42,24 @@ impl Row {
         DateTime::from_timestamp_micros(micros).ok_or_else(|| self.corrupt())
     }
 
-    fn times(&self, micros: Option<i64>) -> Result<Option<DateTime<Utc>>, StorageError> {
+    pub(crate) fn times(&self, micros: Option<i64>) -> Result<Option<DateTime<Utc>>, StorageError> {
         micros.map(|micros| self.time(micros)).transpose()
     }
 
-    fn int<T: TryFrom<i64>>(&self, value: i64) -> Result<T, StorageError> {
+    pub(crate) fn int<T: TryFrom<i64>>(&self, value: i64) -> Result<T, StorageError> {
         T::try_from(value).map_err(|_| self.corrupt())
     }
 
     fn bytes<const N: usize>(&self, bytes: &[u8]) -> Result<[u8; N], StorageError> {
         bytes.try_into().map_err(|_| self.corrupt())
+    }
+
+    pub(crate) fn hash(&self, bytes: &[u8]) -> Result<VoucherHash, StorageError> {
+        self.bytes(bytes).map(VoucherHash::from_bytes)
+    }
+
+    fn hashes(&self, bytes: Option<&[u8]>) -> Result<Option<VoucherHash>, StorageError> {
+        bytes.map(|bytes| self.hash(bytes)).transpose()
     }
 }
 
@@ -116,6 +124,8 @@ pub(crate) struct VoucherRow {
     pub(crate) ready_at: Option<i64>,
     pub(crate) start_behind: Option<String>,
     pub(crate) redemption: Option<String>,
+    pub(crate) void_reason: Option<String>,
+    pub(crate) replaces: Option<Vec<u8>>,
     pub(crate) batch: String,
     pub(crate) sku: String,
     pub(crate) key_id: Vec<u8>,
@@ -127,7 +137,7 @@ impl VoucherRow {
         let from =
             self.came_from.as_deref().map(|name| resting(name).ok_or_else(|| row.corrupt())).transpose()?;
         Ok(Voucher {
-            hash: VoucherHash::from_bytes(row.bytes(&self.hash)?),
+            hash: row.hash(&self.hash)?,
             key_id: KeyId::from_bytes(row.bytes(&self.key_id)?),
             mask: read_mask(&self.mask).ok_or_else(|| row.corrupt())?,
             batch: row.parse(&self.batch)?,
@@ -139,6 +149,8 @@ impl VoucherRow {
             ready_at: row.times(self.ready_at)?,
             start_behind: row.parse_option(self.start_behind.as_deref())?,
             redemption: row.parse_option::<RedemptionId>(self.redemption.as_deref())?,
+            void: row.parse_option(self.void_reason.as_deref())?,
+            replaces: row.hashes(self.replaces.as_deref())?,
         })
     }
 }
@@ -177,6 +189,7 @@ pub(crate) struct BatchRow {
     pub(crate) minted_at: i64,
     pub(crate) idempotency_key: Option<String>,
     pub(crate) fingerprint: Option<String>,
+    pub(crate) replaces: Option<Vec<u8>>,
 }
 
 impl BatchRow {
@@ -196,6 +209,7 @@ impl BatchRow {
             minted_by: self.minted_by,
             minted_at: row.time(self.minted_at)?,
             idempotency: self.idempotency_key.zip(self.fingerprint),
+            replaces: row.hashes(self.replaces.as_deref())?,
         })
     }
 }

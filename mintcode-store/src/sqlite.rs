@@ -1,12 +1,19 @@
 //! Storage in one SQLite file.
 
+mod alerts;
 mod begin;
+mod books;
 mod catalogue;
+mod changes;
 mod commit;
 mod connection;
+mod counters;
+mod earlier;
 mod migrations;
+mod outlook;
 mod readers;
 mod redemptions;
+mod reports;
 mod serve_lock;
 mod temporary;
 mod trails;
@@ -67,6 +74,16 @@ pub enum OpenError {
         /// The migration's number.
         version: i64,
     },
+    /// What it holds could not be brought up to date.
+    #[error(
+        "what the database {path} holds cannot be brought up to date; go on with the version that made it"
+    )]
+    Earlier {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: StorageError,
+    },
     /// Another server uses it.
     #[error("another server uses the database {path}; stop it first or name another file")]
     InUse {
@@ -90,7 +107,8 @@ pub enum OpenError {
 }
 
 /// Storage in one SQLite file. Implements [`Storage`](mintcode_core::ports::Storage),
-/// [`Catalogue`](mintcode_core::ports::Catalogue) and [`Vouchers`](mintcode_core::ports::Vouchers).
+/// [`Catalogue`](mintcode_core::ports::Catalogue), [`Vouchers`](mintcode_core::ports::Vouchers),
+/// [`Reports`](mintcode_core::ports::Reports) and [`Alerts`](mintcode_core::ports::Alerts).
 ///
 /// Dropping it stores what still waits and blocks until that is done.
 pub struct SqliteStore {
@@ -146,6 +164,7 @@ impl SqliteStore {
             MigrationError::Foreign => OpenError::Foreign { path: owned() },
             MigrationError::Newer { found, known } => OpenError::NewerSchema { path: owned(), found, known },
             MigrationError::Changed { version } => OpenError::ChangedMigration { path: owned(), version },
+            MigrationError::Earlier(source) => OpenError::Earlier { path: owned(), source },
         })?;
         let readers = Arc::new(Readers::open(path).map_err(unusable)?);
         let writer = Writer::start(connection)

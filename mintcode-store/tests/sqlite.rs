@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::Duration;
+use mintcode_core::health::HealthRules;
 use mintcode_core::ids::{RedemptionId, WorkerId};
 use mintcode_core::order::OrderId;
 use mintcode_core::ports::{
@@ -49,6 +50,8 @@ async fn begun(store: &SqliteStore, voucher: VoucherHash, number: usize) -> Rede
     let begin = Begin {
         by: BeginBy::Code(vec![voucher]),
         holder,
+        address: None,
+        rules: sample::rules(),
         id: rdm(number),
         owner: Some(worker()),
         now: sample::now() + Duration::nanoseconds(1_000_000_123),
@@ -64,7 +67,17 @@ fn later(redemption: &Redemption) -> Commit {
     let until = redemption.updated_at + Duration::seconds(30);
     let phase = Phase::CoolingDown { until, plan: sample::plan_id("A") };
     let next = Redemption { phase, version: redemption.version + 1, ..redemption.clone() };
-    Commit { next, voucher: Vec::new(), consumed: Vec::new() }
+    Commit {
+        next,
+        voucher: Vec::new(),
+        consumed: Vec::new(),
+        ledger: Vec::new(),
+        health: Vec::new(),
+        accounts: Vec::new(),
+        alerts: Vec::new(),
+        choice: None,
+        rules: HealthRules::default(),
+    }
 }
 
 /// An error with its causes, as a person is shown it.

@@ -51,8 +51,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let redeemer = engine.redeemer();
     let running = engine.start();
-    let begun =
-        redeemer.redeem(&code.reveal(), Proof { session: Some("this customer"), idempotency: None }).await?;
+    let proof = Proof { session: Some("this customer"), ..Proof::default() };
+    let begun = redeemer.redeem(&code.reveal(), proof).await?;
     let id = begun.redemption.id;
     // Subscribed before the first read, so that no change falls between the two.
     let mut changes = redeemer.subscribe(id);

@@ -4,9 +4,10 @@ use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use mintcode_core::engine::{BatchCodes, Issuer};
+use mintcode_core::engine::{BatchCodes, Issuer, Support};
 use mintcode_core::ids::BatchId;
 use mintcode_core::ports::BatchSummary;
+use mintcode_core::voucher::VoidReason;
 
 use super::mint::{begin_file, shown, write_codes, write_file};
 use crate::args::{Cli, DatabaseArgs};
@@ -23,6 +24,8 @@ pub(crate) enum Action {
     Download(DownloadArguments),
     /// Make a batch's codes unavailable for ever.
     Seal(OneArguments),
+    /// Take back every voucher of a batch that was never redeemed.
+    Void(VoidArguments),
 }
 
 #[derive(Args)]
@@ -67,11 +70,25 @@ pub(crate) struct DownloadArguments {
     database: DatabaseArgs,
 }
 
+#[derive(Args)]
+#[command(after_help = "\
+Vouchers that were redeemed, or are being redeemed, stay as they are; `mintcode voucher void` takes them back one by one.
+Example:
+  mintcode batch void bat_… --reason refunded")]
+pub(crate) struct VoidArguments {
+    /// Why, in your words.
+    #[arg(long, value_name = "TEXT", default_value_t)]
+    reason: VoidReason,
+    #[command(flatten)]
+    batch: OneArguments,
+}
+
 pub(crate) async fn run(action: Action, config: Option<&Path>) -> Result<(), Failure> {
     let database = match &action {
         Action::List(arguments) => &arguments.database,
         Action::Show(arguments) | Action::Seal(arguments) => &arguments.database,
         Action::Download(arguments) => &arguments.database,
+        Action::Void(arguments) => &arguments.batch.database,
     };
     let sources = Cli::sources(config, &[database.flag()])?;
     let store = backend::open_existing(&sources)?;
@@ -81,6 +98,7 @@ pub(crate) async fn run(action: Action, config: Option<&Path>) -> Result<(), Fai
         Action::Show(arguments) => show(&arguments, &issuer).await,
         Action::Download(arguments) => download(&arguments, &issuer).await,
         Action::Seal(arguments) => seal(&arguments, &issuer).await,
+        Action::Void(arguments) => void(&arguments, &backend::support(&sources, &store)?).await,
     }
 }
 
@@ -162,6 +180,19 @@ async fn seal(arguments: &OneArguments, issuer: &Issuer) -> Result<(), Failure> 
         output::json(&serde_json::json!({ "batch": arguments.id, "sealed": true }))?;
     } else {
         output::line(&format!("{} is sealed", arguments.id))?;
+    }
+    Ok(())
+}
+
+async fn void(arguments: &VoidArguments, support: &Support) -> Result<(), Failure> {
+    let VoidArguments { reason, batch: OneArguments { id, json, .. } } = arguments;
+    let voided = support.void_batch(*id, reason).await;
+    let voided = voided.map_err(|error| Failure::because("the batch cannot be taken back", &error))?;
+    let voided = voided.ok_or_else(|| unknown(*id))?;
+    if *json {
+        output::json(&serde_json::json!({ "batch": id, "voided": voided, "reason": reason }))?;
+    } else {
+        output::line(&format!("{voided} vouchers of {id} are cancelled ({reason})"))?;
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ use crate::exit::{Failure, chain};
 use crate::{backend, codes, output};
 
 /// Who is named as the one who minted.
-const MINTED_BY: &str = "cli";
+pub(super) const MINTED_BY: &str = "cli";
 /// How many lines an error names.
 const NAMED_LINES: usize = 5;
 

@@ -2,7 +2,6 @@
 
 mod sandbox;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use mintcode_core::engine::{Engine, Issuer};
 use mintcode_core::ports::Clock;
-use mintcode_http::{App, Site};
+use mintcode_http::{App, Proxy, Site, WebhookAlerts};
 use mintcode_store::SqliteStore;
 use secrecy::SecretString;
 use serde_json::json;
@@ -92,6 +91,8 @@ pub(crate) async fn run(arguments: Arguments, config: Option<&Path>) -> Result<(
 struct ServePlan {
     admin_key: SecretString,
     suppliers: Vec<SupplierSettings>,
+    alerts: Option<WebhookAlerts>,
+    trusted_proxies: Vec<Proxy>,
     site: Site,
 }
 
@@ -101,8 +102,12 @@ impl ServePlan {
         sources.voucher_keys()?;
         sources.shape(None)?;
         sources.timing()?;
+        sources.rules()?;
         let suppliers = if sandbox.is_some() { Vec::new() } else { sources.suppliers()? };
-        Ok(Self { admin_key, suppliers, site: sources.site()? })
+        sources.check_rates(&suppliers)?;
+        let (alerts, trusted_proxies) =
+            (sources.alerts(Arc::new(SystemClock::start()))?, sources.trusted_proxies()?);
+        Ok(Self { admin_key, suppliers, alerts, trusted_proxies, site: sources.site()? })
     }
 }
 
@@ -116,7 +121,7 @@ async fn in_sandbox(
     json: bool,
 ) -> Result<(), Failure> {
     let store = sandbox.open(sources).await?;
-    plan.suppliers.push(sandbox.start_supplier().await?);
+    plan.suppliers.push(sandbox.start_supplier(sources).await?);
     let admin_key = plan.admin_key.clone();
     let server = Server::build(plan, sources, &store)?;
     let issuer = server.issuer.clone();
@@ -140,21 +145,22 @@ impl Server {
         let timing = sources.timing()?;
         let timeout: Duration = timing.buy_timeout;
         let mut engine = backend::builder(sources, store, &clock)?.timing(timing);
-        let mut currencies = BTreeMap::new();
+        if let Some(sink) = plan.alerts {
+            engine = engine.alerts(Arc::new(sink));
+        }
         for supplier in plan.suppliers {
-            currencies.insert(supplier.name.clone(), supplier.currency);
             engine = backend::add_supplier(engine, supplier, &clock, timeout)?;
         }
         let engine = engine.build().map_err(|error| Failure::usage(error.to_string()))?;
         let app = App {
             redeemer: engine.redeemer(),
             issuer: engine.issuer(),
-            catalogue: Arc::<SqliteStore>::clone(store),
+            support: engine.support(),
             clock,
             entropy: Arc::new(SystemEntropy),
             admin_key: plan.admin_key,
             site: plan.site,
-            currencies,
+            trusted_proxies: plan.trusted_proxies,
         };
         Ok(Self { store: Arc::clone(store), issuer: engine.issuer(), engine, app })
     }

@@ -6,10 +6,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use mintcode_core::ids::SkuId;
-use mintcode_core::ports::catalogue::may_replace;
-use mintcode_core::ports::{Catalogue, Put, SkuError, Vouchers};
+use mintcode_core::ports::{Catalogue, Put, SkuError};
 use mintcode_core::sku::Sku;
-use mintcode_store::SqliteStore;
 
 pub(super) use self::file::SkuFile;
 use crate::args::{Cli, DatabaseArgs};
@@ -23,11 +21,14 @@ pub(crate) enum Action {
     /// List SKUs.
     List(ListArguments),
     /// Show a SKU as a file that `sku apply` takes.
-    Show(ShowArguments),
+    Show(OneArguments),
+    /// Take a SKU off sale: nothing more is minted of it, and its vouchers stay good.
+    Delete(OneArguments),
 }
 
 #[derive(Args)]
-#[command(after_help = r#"Example of a file (every field of the policy is optional):
+#[command(after_help = r#"A SKU on the deny list (see [deny] in the configuration) refuses the whole file.
+Example of a file (every field of the policy is optional):
   [[sku]]
   id = "tg_ca_001"
   name = { en = "Telegram · Canada", zh = "Telegram · 加拿大" }
@@ -64,7 +65,7 @@ pub(crate) struct ListArguments {
 }
 
 #[derive(Args)]
-pub(crate) struct ShowArguments {
+pub(crate) struct OneArguments {
     /// The SKU.
     #[arg(value_name = "SKU")]
     id: SkuId,
@@ -80,51 +81,27 @@ pub(crate) async fn run(action: Action, config: Option<&Path>) -> Result<(), Fai
         Action::Apply(arguments) => apply(&arguments, config).await,
         Action::List(arguments) => list(&arguments, config).await,
         Action::Show(arguments) => show(&arguments, config).await,
+        Action::Delete(arguments) => delete(&arguments, config).await,
     }
 }
 
 async fn apply(arguments: &ApplyArguments, config: Option<&Path>) -> Result<(), Failure> {
     let file = SkuFile::read(&arguments.file)?;
     let sources = Cli::sources(config, &[arguments.database.flag()])?;
-    let store = backend::open(&sources)?;
-    fits(&file, &store).await?;
-
-    let mut applied = Vec::new();
+    let deny = sources.deny_list()?;
     for (index, sku) in file.skus.iter().enumerate() {
-        let is_new =
-            store.put_sku(sku.clone(), Put::Apply).await.map_err(|error| file.refused(index, &error))?;
-        applied.push((sku, is_new));
+        deny.check(sku).map_err(|errors| file.refused(index, &SkuError::Denied(errors)))?;
     }
+    let store = backend::open(&sources)?;
+    let applied = store.put_skus(file.skus.clone(), Put::Apply).await;
+    let applied = applied.map_err(|(index, error)| file.refused(index, &error))?;
     store.close().await.map_err(|error| Failure::because("the database cannot be closed", &error))?;
     if arguments.json {
-        output::json(&applied.iter().map(|(sku, _)| sku).collect::<Vec<_>>())?;
-    } else {
-        let word = |is_new: bool| if is_new { "added" } else { "replaced" };
-        output::lines(applied.iter().map(|(sku, is_new)| format!("{} is {}", sku.id, word(*is_new))))?;
+        return Ok(output::json(&file.skus)?);
     }
-    Ok(())
-}
-
-/// Checks the file against what is stored before anything is changed, so that it is applied whole or not at all.
-async fn fits(file: &SkuFile, store: &SqliteStore) -> Result<(), Failure> {
-    let unreadable =
-        |error: &(dyn std::error::Error + 'static)| Failure::because("the SKUs cannot be read", error);
-    let stored = store.skus().await.map_err(|error| unreadable(&error))?;
-    let minted = store.labels().await.map_err(|error| unreadable(&error))?;
-    for (index, sku) in file.skus.iter().enumerate() {
-        if let Some(old) = stored.iter().find(|old| old.id == sku.id) {
-            let has_batch = minted.iter().any(|(label, _)| *label == old.label);
-            may_replace(old, sku, has_batch).map_err(|error| file.refused(index, &error))?;
-        }
-        // One that this file gives another label leaves its old one free.
-        let owner = stored.iter().find(|other| other.label == sku.label && other.id != sku.id);
-        let is_freed =
-            owner.is_some_and(|owner| file.skus[..index].iter().any(|earlier| earlier.id == owner.id));
-        if owner.is_some() && !is_freed {
-            return Err(file.refused(index, &SkuError::LabelTaken));
-        }
-    }
-    Ok(())
+    let word = |is_new: bool| if is_new { "added" } else { "replaced" };
+    let lines = file.skus.iter().zip(applied).map(|(sku, is_new)| format!("{} is {}", sku.id, word(is_new)));
+    Ok(output::lines(lines)?)
 }
 
 async fn list(arguments: &ListArguments, config: Option<&Path>) -> Result<(), Failure> {
@@ -156,16 +133,35 @@ fn row(sku: &Sku) -> [String; 7] {
     ]
 }
 
-async fn show(arguments: &ShowArguments, config: Option<&Path>) -> Result<(), Failure> {
+async fn show(arguments: &OneArguments, config: Option<&Path>) -> Result<(), Failure> {
     let sources = Cli::sources(config, &[arguments.database.flag()])?;
     let store = backend::open_existing(&sources)?;
     let id = &arguments.id;
     let found = store.sku(id).await.map_err(|error| Failure::because("the SKU cannot be read", &error))?;
-    let sku = found
-        .ok_or_else(|| Failure::work(format!("there is no SKU {id}; `mintcode sku list` shows them")))?;
+    let sku = found.ok_or_else(|| unknown(id))?;
     if arguments.json {
         return Ok(output::json(&sku)?);
     }
     let text = file::written(&sku).map_err(|error| Failure::work(chain(&*error)))?;
     Ok(output::line(text.trim_end())?)
+}
+
+async fn delete(arguments: &OneArguments, config: Option<&Path>) -> Result<(), Failure> {
+    let sources = Cli::sources(config, &[arguments.database.flag()])?;
+    let store = backend::open_existing(&sources)?;
+    let id = &arguments.id;
+    store.archive_sku(id).await.map_err(|error| match error {
+        SkuError::NoSku => unknown(id),
+        error => Failure::work(chain(&error)),
+    })?;
+    if arguments.json {
+        output::json(&serde_json::json!({ "sku": id, "archived": true }))?;
+    } else {
+        output::line(&format!("{id} is archived; `mintcode sku apply` puts it back on sale"))?;
+    }
+    Ok(())
+}
+
+fn unknown(id: &SkuId) -> Failure {
+    Failure::work(format!("there is no SKU {id}; `mintcode sku list` shows them"))
 }

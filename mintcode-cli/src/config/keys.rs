@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use mintcode_core::money::Currency;
+use mintcode_core::money::{Amount, Currency, Rate};
 use mintcode_store::DatabaseUrl;
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
-use super::value::{Address, Given, LogFormat, SecretList, Setting, SupplierKind};
+use super::value::{
+    Address, Given, LogFormat, PatternList, ProxyList, Rating, SecretList, SecretUrl, Setting, SupplierKind,
+    TextList,
+};
 
 /// Something that can be set.
 #[derive(Debug)]
@@ -60,22 +63,44 @@ pub(super) const KEYS: &[Key] = &[
     key::<u8>("voucher.label_length", Some("6")),
     key::<u8>("voucher.label_pos", Some("8")),
     key::<Currency>("money.currency", Some("USD")),
+    key::<ProxyList>("server.trusted_proxies", Some("")),
     key::<String>("site.name", Some("MintCode")),
     key::<String>("site.support_contact", None),
     key::<String>("site.terms", None),
+    key::<u32>("limits.session_per_hour", Some("200")),
+    key::<u32>("limits.session_per_day", Some("1000")),
+    key::<u32>("limits.address_per_hour", Some("2000")),
+    key::<u32>("limits.address_per_day", Some("20000")),
+    key::<u32>("limits.sku_per_hour", Some("5000")),
+    key::<u32>("limits.sku_per_day", Some("50000")),
+    key::<u32>("limits.give_backs", Some("60")),
+    key::<Rating>("limits.rating_floor", Some("80")),
+    key::<SecretUrl>("alerts.webhook", None),
+    key::<SecretString>("alerts.webhook_secret", None),
+    key::<Amount>("alerts.balance_below", Some("5.00")),
+    key::<Rating>("alerts.rating_below", Some("85")),
+    key::<bool>("deny.shipped", Some("true")),
+    key::<TextList>("deny.services", Some("")),
+    key::<TextList>("deny.countries", Some("")),
+    key::<bool>("sms.withhold", Some("true")),
+    key::<PatternList>("sms.patterns", Some("")),
     key::<Duration>("privacy.retention", Some("30d")),
     key::<Duration>("sandbox.sms_after", Some("4s")),
 ];
 
-/// Sections that may stand in a file though none of their keys is known yet.
-pub(super) const EMPTY_SECTIONS: &[&str] = &["rates", "limits", "alerts"];
+/// The section whose keys are currencies, and what each of them is.
+pub(super) const RATES: &str = "rates";
+static RATE: Key = key::<Rate>("rates.CURRENCY", None);
 
 /// The default supplier's section, and where further ones stand.
 pub(super) const SUPPLIER: &str = "supplier";
 pub(super) const SUPPLIERS: &str = "suppliers";
 
-/// The key called `name`, be it of the default supplier or of a further one (`suppliers.NAME.KEY`).
+/// The key called `name`, be it of the default supplier or of a further one (`suppliers.NAME.KEY`), or a currency's rate.
 pub(super) fn find(name: &str) -> Option<&'static Key> {
+    if let Some(currency) = name.strip_prefix("rates.") {
+        return currency.parse::<Currency>().is_ok().then_some(&RATE);
+    }
     let further = name.strip_prefix("suppliers.").and_then(|rest| rest.rsplit_once('.'));
     let wanted = match further {
         Some((_, key)) => format!("{SUPPLIER}.{key}"),
@@ -87,6 +112,17 @@ pub(super) fn find(name: &str) -> Option<&'static Key> {
 /// The names of the keys of one supplier, without their section.
 pub(super) fn of_a_supplier() -> impl Iterator<Item = &'static str> {
     KEYS.iter().filter_map(|key| key.name.strip_prefix("supplier."))
+}
+
+/// The currency's rate that `variable` sets: `MINTCODE_RATES_EUR`.
+pub(super) fn of_rate(variable: &str) -> Option<String> {
+    let currency: Currency = variable.strip_prefix("MINTCODE_RATES_")?.parse().ok()?;
+    Some(rate(currency))
+}
+
+/// The name of the key that has the rate of `currency`.
+pub(super) fn rate(currency: Currency) -> String {
+    format!("{RATES}.{currency}")
 }
 
 /// The variable that sets the key called `name`.

@@ -8,7 +8,7 @@ use mintcode_core::money::Currency;
 use mintcode_core::redemption::Timing;
 use mintcode_core::span;
 use mintcode_core::voucher::{Shape, VoucherKeys, VoucherSecret};
-use mintcode_http::Site;
+use mintcode_http::{Proxy, Site};
 use mintcode_store::DatabaseUrl;
 use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::EnvFilter;
@@ -16,7 +16,7 @@ use url::Url;
 
 use super::keys;
 use super::sources::{self, Sources};
-use super::value::{Address, LogFormat, SecretList, SupplierKind};
+use super::value::{Address, LogFormat, ProxyList, SecretList, SupplierKind};
 use crate::exit::Failure;
 
 /// The longest time after a committed intent within which its purchase may be sent.
@@ -121,6 +121,7 @@ impl Sources {
         self.in_order("worker_ttl", worker_ttl > zero, "longer than", zero)?;
         self.in_order("buy_timeout", timing.buy_timeout > zero, "longer than", zero)?;
         self.in_order("poll_min", timing.poll_min > zero, "longer than", zero)?;
+        self.in_order("breaker_window", self.engine("breaker_window")? > zero, "longer than", zero)?;
         self.in_order("sweep_interval", self.engine("sweep_interval")? > zero, "longer than", zero)?;
         let settle = timing.settle_time;
         self.in_order(
@@ -201,6 +202,11 @@ impl Sources {
     /// From a purchase to its SMS at the sandbox's supplier.
     pub(crate) fn sandbox_sms_after(&self) -> Result<Duration, Failure> {
         self.required("sandbox.sms_after")
+    }
+
+    /// The proxies whose word on a customer's address is believed.
+    pub(crate) fn trusted_proxies(&self) -> Result<Vec<Proxy>, Failure> {
+        self.required::<ProxyList>("server.trusted_proxies").map(|list| list.0)
     }
 
     /// What the pages say about the operator.

@@ -6,6 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use mintcode_core::money::Currency;
 use toml::{Table, Value};
 
 use super::keys::{self, KEYS, Key};
@@ -83,7 +84,7 @@ impl Sources {
         let Value::Table(section) = section else { return Err(unknown(path, text, steps)) };
         let name = join(steps);
         let is_known = name.starts_with("suppliers.")
-            || keys::EMPTY_SECTIONS.contains(&name.as_str())
+            || name == keys::RATES
             || KEYS.iter().any(|key| key.name.strip_prefix(&name).is_some_and(|rest| rest.starts_with('.')));
         if !is_known {
             return Err(unknown(path, text, steps));
@@ -123,8 +124,8 @@ impl Sources {
             let Some(variable) = variable.to_str().filter(|name| name.starts_with("MINTCODE_")) else {
                 continue;
             };
-            let key =
-                known.get(variable).map(|name| (*name).to_owned()).or_else(|| self.of_supplier(variable));
+            let key = known.get(variable).map(|name| (*name).to_owned());
+            let key = key.or_else(|| keys::of_rate(variable)).or_else(|| self.of_supplier(variable));
             let Some(key) = key else {
                 if !OTHER_VARIABLES.contains(&variable) {
                     unknown.push(variable.to_owned());
@@ -175,6 +176,11 @@ impl Sources {
     /// Lets `value` hold where `key` is not set.
     pub(crate) fn set_default(&mut self, key: &'static str, value: impl Into<String>) {
         self.defaults.insert(key, value.into());
+    }
+
+    /// The currencies whose rates are given.
+    pub(super) fn rated(&self) -> impl Iterator<Item = Currency> {
+        self.values.keys().filter_map(|name| name.strip_prefix("rates.")?.parse().ok())
     }
 
     /// The names of the suppliers beside the default one.

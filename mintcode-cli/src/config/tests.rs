@@ -1,13 +1,20 @@
+mod rules;
+
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use mintcode_core::rules::Rules;
+use mintcode_http::WebhookAlerts;
 use toml::{Table, Value};
 
 use super::keys::{self, KEYS};
 use super::sources::Sources;
 use super::value::{Given, Origin};
+use crate::exit::Failure;
+use crate::system::SystemClock;
 
 const EXAMPLE: &str = include_str!("../../../mintcode.example.toml");
 /// The file in the contract, but for the values it leaves out.
@@ -58,10 +65,17 @@ fn refused(text: &str) -> String {
         sources.check()?;
         sources.timing()?;
         sources.shape(None)?;
-        sources.suppliers()?;
+        sources.rules()?;
+        alerts(&sources)?;
+        sources.trusted_proxies()?;
+        sources.check_rates(&sources.suppliers()?)?;
         sources.voucher_keys().map(drop)
     });
     format!("{:?}", read.unwrap_err())
+}
+
+fn alerts(sources: &Sources) -> Result<Option<WebhookAlerts>, Failure> {
+    sources.alerts(Arc::new(SystemClock::start()))
 }
 
 fn environment(sources: &mut Sources, variables: &[(&str, &str)]) -> Vec<String> {
@@ -101,9 +115,21 @@ fn the_example_has_every_key_and_loads_with_and_without_those_that_have_no_defau
     for text in [EXAMPLE, &whole_example()] {
         file(text).check().unwrap();
         file(text).timing().unwrap();
+        let sources = file(text);
+        assert_same(&sources.rules().unwrap(), &Rules::default());
+        assert!(sources.trusted_proxies().unwrap().is_empty());
     }
+    assert!(alerts(&file(EXAMPLE)).unwrap().is_none());
+    assert!(alerts(&file(&whole_example())).unwrap().is_some());
     file(&whole_example()).voucher_keys().unwrap();
     assert_eq!(file(&whole_example()).suppliers().unwrap().len(), 1);
+}
+
+fn assert_same(rules: &Rules, expected: &Rules) {
+    let Rules { health, caps, deny, screening, rates } = rules;
+    assert_eq!((health, caps, rates), (&expected.health, &expected.caps, &expected.rates));
+    assert_eq!(deny, &expected.deny);
+    assert!(screening.patterns().eq(expected.screening.patterns()));
 }
 
 #[test]
@@ -115,7 +141,14 @@ fn the_example_shows_the_defaults() {
             Some((section, name)) => &table[section][name],
             None => &table[key.name],
         };
-        let shown = shown.as_str().map_or_else(|| shown.to_string(), str::to_owned);
+        let shown = match shown {
+            Value::String(text) => text.clone(),
+            // A list is shown as a variable would have it.
+            Value::Array(parts) => {
+                parts.iter().map(|part| part.as_str().unwrap()).collect::<Vec<_>>().join(",")
+            }
+            other => other.to_string(),
+        };
         assert_eq!(shown, default, "{}", key.name);
         let given = Given::text(default, Origin::Default);
         assert_eq!((key.check)(&given), Ok(()), "{}", key.name);
@@ -169,7 +202,7 @@ fn an_error_names_key_and_origin_and_what_is_expected() {
     ] {
         let error = refused(text);
         assert!(error.contains(expected), "{text:?}: {error}");
-        assert!(!error.contains("\\n"), "{error}");
+        assert!(!error.contains("\\n") && !error.contains("hush"), "{error}");
     }
     let error = refused("[voucher]\nsecret = \"hush-hush\"\n[supplier]\nurl=\"http://s\"\napi_key=\"k\"");
     assert!(error.contains("voucher.secret, from m.toml:2, cannot be used"), "{error}");

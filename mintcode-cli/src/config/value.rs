@@ -4,8 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mintcode_core::money::Currency;
+use mintcode_core::money::{Amount, Currency, Rate};
 use mintcode_core::span;
+use mintcode_http::Proxy;
 use mintcode_store::DatabaseUrl;
 use secrecy::SecretString;
 use toml::Value;
@@ -114,6 +115,54 @@ impl Setting for SecretList {
     }
 }
 
+/// A list of texts: in a variable separated by commas or line ends.
+pub(super) struct TextList(pub(super) Vec<String>);
+
+impl Setting for TextList {
+    fn read(value: &Value, is_typed: bool) -> Result<Self, String> {
+        let parts = listed(value, is_typed, &['\n', ',']);
+        parts
+            .map(Self)
+            .ok_or_else(|| "a list of texts, in a variable separated by line ends or commas".to_owned())
+    }
+}
+
+/// Proxies whose word on a customer's address is believed.
+pub(super) struct ProxyList(pub(super) Vec<Proxy>);
+
+impl Setting for ProxyList {
+    fn read(value: &Value, is_typed: bool) -> Result<Self, String> {
+        let expected = "a list of addresses such as \"127.0.0.1\" and blocks such as \"10.0.0.0/8\"";
+        let parts = listed(value, is_typed, &['\n', ',']).ok_or(expected)?;
+        let read = |part: &String| part.parse().map_err(|_| format!("{expected}; {part:?} is neither"));
+        parts.iter().map(read).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// Regular expressions: in a variable one per line, since each may contain commas.
+pub(super) struct PatternList(pub(super) Vec<String>);
+
+impl Setting for PatternList {
+    fn read(value: &Value, is_typed: bool) -> Result<Self, String> {
+        let parts = listed(value, is_typed, &['\n']);
+        parts.map(Self).ok_or_else(|| "a list of regular expressions, in a variable one per line".to_owned())
+    }
+}
+
+/// The parts of a list, without those of a variable that are blank.
+fn listed(value: &Value, is_typed: bool, separators: &[char]) -> Option<Vec<String>> {
+    match value {
+        Value::Array(parts) if is_typed => {
+            parts.iter().map(|part| part.as_str().map(str::to_owned)).collect()
+        }
+        Value::String(text) if !is_typed => {
+            let parts = text.split(separators).map(str::trim).filter(|part| !part.is_empty());
+            Some(parts.map(str::to_owned).collect())
+        }
+        _ => None,
+    }
+}
+
 impl Setting for Duration {
     fn read(value: &Value, _: bool) -> Result<Self, String> {
         let expected = "a duration such as \"250ms\", \"90s\", \"5m\", \"12h\" or \"7d\"";
@@ -159,6 +208,44 @@ impl Setting for Currency {
     fn read(value: &Value, _: bool) -> Result<Self, String> {
         let expected = "a currency of three capital letters such as \"USD\"";
         text(value, expected)?.parse().map_err(|_| expected.to_owned())
+    }
+}
+
+impl Setting for Amount {
+    fn read(value: &Value, _: bool) -> Result<Self, String> {
+        let expected = "an amount such as \"5.00\", with at most six digits after the point";
+        let amount: Self = text(value, expected)?.parse().map_err(|_| expected.to_owned())?;
+        if amount >= Self::ZERO { Ok(amount) } else { Err(expected.to_owned()) }
+    }
+}
+
+impl Setting for Rate {
+    fn read(value: &Value, _: bool) -> Result<Self, String> {
+        let expected = "what one unit is worth in the selling currency, such as \"1.08\", with at most six digits after the point";
+        text(value, expected)?.parse().map_err(|_| expected.to_owned())
+    }
+}
+
+/// An account's standing at a supplier, in thousandths.
+pub(super) struct Rating(pub(super) i64);
+
+impl Setting for Rating {
+    fn read(value: &Value, _: bool) -> Result<Self, String> {
+        let expected = "a standing from \"0\" to \"100\", with at most three digits after the point";
+        let read: Amount = text(value, expected)?.parse().map_err(|_| expected.to_owned())?;
+        let fits = (0..=100_000_000).contains(&read.micros()) && read.micros() % 1_000 == 0;
+        if fits { Ok(Self(read.micros() / 1_000)) } else { Err(expected.to_owned()) }
+    }
+}
+
+/// A URL whose path or query is as good as a key.
+pub(super) struct SecretUrl(pub(super) Url);
+
+impl Setting for SecretUrl {
+    const IS_SECRET: bool = true;
+
+    fn read(value: &Value, is_typed: bool) -> Result<Self, String> {
+        Url::read(value, is_typed).map(Self)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
@@ -10,21 +9,25 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::driver::Driver;
+use super::house::{keep_house, prove_books};
 use super::issuer::Issuer;
 use super::journal::{Journal, persist};
 use super::notices::Notices;
 use super::redeemer::{Inner, Labels, Redeemer};
 use super::supplier_desk::{Chain, SupplierDesk};
+use super::support::Support;
+use super::teller::Teller;
+use super::watch::{watch_accounts, watch_prices};
 use super::worker::{Command, Worker};
 use crate::ids::{SupplierName, WorkerId};
-use crate::ports::{Catalogue, Clock, Entropy, Storage, Supplier, Vouchers};
+use crate::money::Currency;
+use crate::ports::{AlertSink, Alerts, Catalogue, Clock, Entropy, Reports, Storage, Supplier, Vouchers};
 use crate::redemption::Timing;
+use crate::rules::Rules;
 use crate::voucher::{Shape, VoucherKeys};
 
 /// Commands that may wait for the worker.
 const QUEUE: usize = 1024;
-/// How often old batches are sealed.
-const SEAL_EVERY: Duration = Duration::from_mins(10);
 
 /// Everything that redeems and mints, over the ports it was given.
 ///
@@ -32,6 +35,10 @@ const SEAL_EVERY: Duration = Duration::from_mins(10);
 pub struct Engine {
     redeemer: Redeemer,
     issuer: Issuer,
+    support: Support,
+    alerts: Arc<dyn Alerts>,
+    sink: Option<Arc<dyn AlertSink>>,
+    reports: Arc<dyn Reports>,
     driver: Arc<Driver>,
     worker: WorkerId,
     commands: mpsc::Receiver<Command>,
@@ -42,12 +49,16 @@ pub struct EngineBuilder {
     storage: Arc<dyn Storage>,
     catalogue: Arc<dyn Catalogue>,
     vouchers: Arc<dyn Vouchers>,
+    reports: Arc<dyn Reports>,
+    alerts: Arc<dyn Alerts>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     keys: VoucherKeys,
     shape: Shape,
     timing: Timing,
-    suppliers: BTreeMap<SupplierName, Arc<SupplierDesk>>,
+    rules: Rules,
+    sink: Option<Arc<dyn AlertSink>>,
+    suppliers: BTreeMap<SupplierName, SupplierDesk>,
 }
 
 /// Times or parts that do not fit together.
@@ -56,6 +67,16 @@ pub enum SetupError {
     /// Without a supplier nothing can be bought.
     #[error("no supplier is configured")]
     NoSupplier,
+    /// Without a rate, what a supplier charges cannot be compared with what vouchers earn.
+    #[error("supplier {supplier} charges in {currency}, which has no rate in {selling}")]
+    NoRate {
+        /// The supplier.
+        supplier: SupplierName,
+        /// Its currency.
+        currency: Currency,
+        /// The selling currency.
+        selling: Currency,
+    },
     /// One time must be longer than another.
     #[error("{longer} must be longer than {shorter}")]
     Order {
@@ -75,17 +96,21 @@ impl Engine {
         keys: VoucherKeys,
     ) -> EngineBuilder
     where
-        S: Storage + Catalogue + Vouchers + 'static,
+        S: Storage + Catalogue + Vouchers + Reports + Alerts + 'static,
     {
         EngineBuilder {
             catalogue: Arc::<S>::clone(&storage),
             vouchers: Arc::<S>::clone(&storage),
+            reports: Arc::<S>::clone(&storage),
+            alerts: Arc::<S>::clone(&storage),
             storage,
             clock,
             entropy,
             keys,
             shape: Shape::default(),
             timing: Timing::default(),
+            rules: Rules::default(),
+            sink: None,
             suppliers: BTreeMap::new(),
         }
     }
@@ -102,22 +127,36 @@ impl Engine {
         self.issuer.clone()
     }
 
+    /// What operators ask for beside minting.
+    #[must_use]
+    pub fn support(&self) -> Support {
+        self.support.clone()
+    }
+
     /// Takes over what an earlier process left, and drives redemptions from now on.
     #[must_use]
     pub fn start(self) -> Running {
         let stop = CancellationToken::new();
         let worker = Worker::new(Arc::clone(&self.driver), self.worker, self.commands);
-        let (driver, issuer, stopped) = (self.driver, self.issuer, stop.clone());
+        let Self { driver, issuer, reports, alerts, sink, .. } = self;
+        let stopped = stop.clone();
         let task = tokio::spawn(async move {
             tokio::select! {
                 () = learn_newest_orders(&driver) => {}
                 () = stopped.cancelled() => return,
             }
-            let sealing = tokio::spawn(seal_old_batches(issuer, stopped.clone()));
-            worker.run(stopped).await;
-            if let Err(error) = sealing.await {
-                tracing::error!(%error, "the sealing of old batches ended badly");
-            }
+            let teller = Teller::new(alerts, sink, Arc::clone(&driver.clock), driver.journal.alerted());
+            let beside = async {
+                tokio::join!(
+                    keep_house(&issuer, &driver),
+                    prove_books(&driver, &*reports),
+                    watch_accounts(&driver),
+                    watch_prices(&driver, &*reports),
+                    teller.run(),
+                );
+            };
+            // What is done beside the redemptions may stop anywhere: the next start does it again.
+            let (_, ()) = tokio::join!(stopped.run_until_cancelled(beside), worker.run(stopped.clone()));
         });
         Running { stop, task }
     }
@@ -131,20 +170,6 @@ async fn learn_newest_orders(driver: &Driver) {
             Err(error) => tracing::error!(error = %Chain(&error), "the newest order could not be read"),
         }
         desk.learn_newest().await;
-    }
-}
-
-async fn seal_old_batches(issuer: Issuer, stop: CancellationToken) {
-    let mut every = tokio::time::interval(SEAL_EVERY);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = every.tick() => match issuer.seal_old().await {
-                Ok(0) => {}
-                Ok(sealed) => tracing::info!(sealed, "old batches are sealed"),
-                Err(error) => tracing::warn!(error = %Chain(&error), "old batches could not be sealed"),
-            },
-        }
     }
 }
 
@@ -188,6 +213,20 @@ impl EngineBuilder {
         self
     }
 
+    /// What the operator has set for all SKUs.
+    #[must_use]
+    pub fn rules(mut self, rules: Rules) -> Self {
+        self.rules = rules;
+        self
+    }
+
+    /// Who tells the operator of alerts, beside the log.
+    #[must_use]
+    pub fn alerts(mut self, sink: Arc<dyn AlertSink>) -> Self {
+        self.sink = Some(sink);
+        self
+    }
+
     /// Adds a supplier under the name that plans give it. `is_exclusive` promises that nobody else buys on the account,
     /// so that a purchase whose answer was lost may be looked for and adopted.
     #[must_use]
@@ -199,49 +238,74 @@ impl EngineBuilder {
         requests_per_second: u32,
     ) -> Self {
         let desk = SupplierDesk::new(supplier, is_exclusive, requests_per_second);
-        self.suppliers.insert(name, Arc::new(desk));
+        self.suppliers.insert(name, desk);
         self
     }
 
     /// Checks everything at once.
     pub fn build(self) -> Result<Engine, SetupError> {
-        let Self { storage, catalogue, vouchers, clock, entropy, keys, shape, timing, suppliers } = self;
-        if suppliers.is_empty() {
+        if self.suppliers.is_empty() {
             return Err(SetupError::NoSupplier);
         }
-        check(&timing)?;
+        check(&self.timing)?;
+        let suppliers = self.suppliers.into_iter().map(|(name, desk)| priced(name, desk, &self.rules));
+        let suppliers = suppliers.collect::<Result<BTreeMap<_, _>, _>>()?;
 
         // Half an intent's window for the slowest supplier's line, the other half for storing and sending.
-        let slowest = suppliers.values().map(|desk| desk.requests_within(timing.send_window / 2)).min();
+        let slowest = suppliers.values().map(|desk| desk.requests_within(self.timing.send_window / 2)).min();
         let places = slowest.unwrap_or(1).clamp(1, Semaphore::MAX_PERMITS);
         let notices = Notices::default();
-        let worker = WorkerId::draw(&*entropy);
+        let worker = WorkerId::draw(&*self.entropy);
         let (sender, commands) = mpsc::channel(QUEUE);
+        let rules = Arc::new(self.rules);
         let driver = Arc::new(Driver {
-            journal: Journal::new(Arc::clone(&storage), notices.clone()),
-            catalogue: Arc::clone(&catalogue),
-            clock: Arc::clone(&clock),
-            entropy: Arc::clone(&entropy),
+            journal: Journal::new(Arc::clone(&self.storage), notices.clone(), rules.health, &self.timing),
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
             suppliers,
-            timing,
+            timing: self.timing,
+            rules: Arc::clone(&rules),
             late_answers: TaskTracker::new(),
             commands: sender.clone(),
             purchases: Semaphore::new(places),
         });
         let redeemer = Redeemer::new(Inner {
-            storage,
-            vouchers: Arc::clone(&vouchers),
-            keys: keys.clone(),
-            clock: Arc::clone(&clock),
-            entropy: Arc::clone(&entropy),
+            storage: Arc::clone(&self.storage),
+            vouchers: Arc::clone(&self.vouchers),
+            keys: self.keys.clone(),
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
             driver: Arc::clone(&driver),
             notices,
             worker,
             commands: sender,
             labels: Mutex::new(Labels::default()),
         });
-        let issuer = Issuer { vouchers, catalogue, keys, shape, clock, entropy };
-        Ok(Engine { redeemer, issuer, driver, worker, commands })
+        let issuer = Issuer {
+            vouchers: self.vouchers,
+            catalogue: self.catalogue,
+            keys: self.keys,
+            shape: self.shape,
+            clock: self.clock,
+            entropy: self.entropy,
+        };
+        let (reports, alerts) = (self.reports, self.alerts);
+        let support =
+            Support::over(self.storage, Arc::clone(&reports), Arc::clone(&alerts), issuer.clone(), rules);
+        Ok(Engine { redeemer, issuer, support, alerts, sink: self.sink, reports, driver, worker, commands })
+    }
+}
+
+/// The desk with what its supplier's currency is worth.
+fn priced(
+    name: SupplierName,
+    desk: SupplierDesk,
+    rules: &Rules,
+) -> Result<(SupplierName, Arc<SupplierDesk>), SetupError> {
+    let (currency, selling) = (desk.currency(), rules.rates.selling);
+    match rules.rates.of(currency) {
+        Some(rate) => Ok((name, Arc::new(desk.at_rate(rate)))),
+        None => Err(SetupError::NoRate { supplier: name, currency, selling }),
     }
 }
 
@@ -252,6 +316,7 @@ fn check(timing: &Timing) -> Result<(), SetupError> {
     demand(timing.settle_time > timing.buy_timeout, "settle_time", "buy_timeout")?;
     demand(!timing.buy_timeout.is_zero(), "buy_timeout", "zero")?;
     demand(!timing.poll_min.is_zero(), "poll_min", "zero")?;
+    demand(!timing.inbox_look.is_zero(), "inbox_look", "zero")?;
     demand(timing.poll_max >= timing.poll_min, "poll_max", "poll_min")?;
     demand(timing.backoff_max >= timing.backoff_min, "backoff_max", "backoff_min")
 }

@@ -10,22 +10,24 @@ use tokio_util::task::TaskTracker;
 use super::journal::{Journal, Lost, persist};
 use super::supplier_desk::{Bought, Chain, OrderCall, SupplierDesk};
 use super::worker::Command;
+use crate::health::Outlook;
 use crate::ids::{RedemptionId, SupplierName};
 use crate::order::OrderId;
-use crate::ports::{BuyPermit, Catalogue, Clock, Entropy, Inbox, InboxItem, StorageError};
+use crate::ports::{BuyPermit, Clock, Entropy, Inbox, InboxItem, StorageError};
 use crate::redemption::{
     Call, CallFailure, Context, Decision, Effect, Event, Failure, Intent, Listing, NotBought, Phase,
     Redemption, SupplierFacts, Timing, Wish, WishAnswer, step, weigh_wish,
 };
+use crate::rules::Rules;
 use crate::sku::Plan;
 
 pub(super) struct Driver {
     pub(super) journal: Journal,
-    pub(super) catalogue: Arc<dyn Catalogue>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) suppliers: BTreeMap<SupplierName, Arc<SupplierDesk>>,
     pub(super) timing: Timing,
+    pub(super) rules: Arc<Rules>,
     /// Purchases whose answer is late outlive the redemption's turn.
     pub(super) late_answers: TaskTracker,
     pub(super) commands: mpsc::Sender<Command>,
@@ -77,52 +79,80 @@ impl Driver {
 
     async fn turn(&self, current: Redemption, event: Event, consumed: Option<i64>) -> Option<Turn> {
         // Taken before the intent is stored, so that its window is not spent in line.
-        let place = if may_buy(&current, &event) { self.purchases.acquire().await.ok() } else { None };
-        let plans = if may_choose(&current, &event) { self.plans(&current).await } else { Vec::new() };
+        let mut place = if may_buy(&current, &event) { self.purchases.acquire().await.ok() } else { None };
+        loop {
+            match self.try_turn(&current, event.clone(), consumed, place).await {
+                Tried::Done(turn) => return Some(*turn),
+                Tried::Dropped => return None,
+                // The source is off for everybody else now, so the next choice is another one.
+                Tried::ChooseAgain(kept) => place = kept,
+            }
+        }
+    }
+
+    async fn try_turn<'a>(
+        &'a self,
+        current: &Redemption,
+        event: Event,
+        consumed: Option<i64>,
+        place: Option<SemaphorePermit<'a>>,
+    ) -> Tried<'a> {
+        let (plans, outlook) =
+            if may_choose(current, &event) { self.outlook(current).await } else { Default::default() };
         let facts = self.facts();
-        let context =
-            Context { plans: &plans, suppliers: &facts, timing: &self.timing, jitter: self.jitter() };
-        let decision = match step(&current, event, &context, self.clock.now()) {
+        let context = Context {
+            plans: &plans,
+            outlook: &outlook,
+            rules: &self.rules,
+            suppliers: &facts,
+            timing: &self.timing,
+            jitter: self.jitter(),
+        };
+        let decision = match step(current, event, &context, self.clock.now()) {
             Ok(decision) => decision,
             Err(error) => {
                 tracing::debug!(voucher = %current.mask, %error, "an event came too late");
                 self.discard(consumed).await;
-                return Some(Turn { wake_at: Some(self.clock.now()), redemption: current, outcome: None });
+                let wake_at = Some(self.clock.now());
+                return Tried::done(current.clone(), wake_at, None);
             }
         };
 
-        let Decision { next, effect, wake_at } = decision;
+        let Decision { next, effect, choice, wake_at } = decision;
         let Some(next) = next else {
             self.discard(consumed).await;
             let outcome = match effect {
-                Some(effect) => self.perform(effect, None, &current, None).await,
+                Some(effect) => self.perform(effect, None, current, None).await,
                 None => None,
             };
-            return Some(Turn { redemption: current, wake_at, outcome });
+            return Tried::done(current.clone(), wake_at, outcome);
         };
 
         let told = consumed;
         let consumed = consumed.into_iter().collect();
-        match self.journal.commit(&current, *next, effect.as_ref(), consumed).await {
+        match self.journal.commit(current, *next, choice, effect.as_ref(), consumed).await {
             Ok(committed) => {
-                report(&current, &committed.redemption);
+                report(current, &committed.redemption);
                 let outcome = match effect {
                     Some(effect) => {
                         self.perform(effect, committed.permit, &committed.redemption, place).await
                     }
                     None => None,
                 };
-                Some(Turn { redemption: committed.redemption, wake_at, outcome })
+                Tried::done(committed.redemption, wake_at, outcome)
             }
-            Err(Lost::Claim) => {
-                // Another attempt was faster; the look goes on, never a new purchase.
+            // Another attempt was faster: the look goes on, never a new purchase. Or what was withheld can no longer be
+            // released.
+            Err(lost @ (Lost::Claim | Lost::Voucher)) => {
+                tracing::warn!(voucher = %current.mask, error = %lost, "an event came too late");
                 self.discard(told).await;
                 let wake_at = Some(self.clock.now() + self.timing.poll_max);
-                Some(Turn { redemption: current, wake_at, outcome: None })
+                Tried::done(current.clone(), wake_at, None)
             }
+            Err(Lost::Probe) => Tried::ChooseAgain(place),
             Err(lost @ (Lost::Ownership(_) | Lost::Unreadable(_))) => {
                 tracing::error!(voucher = %current.mask, error = %Chain(&lost), "dropping a redemption");
-                None
+                Tried::Dropped
             }
         }
     }
@@ -243,9 +273,17 @@ impl Driver {
         redemption: &Redemption,
         wish: Wish,
     ) -> Result<WishAnswer, StorageError> {
-        let plans = self.catalogue.sku(&redemption.sku).await?.map_or_else(Vec::new, |sku| sku.plans);
+        let known = self.journal.storage().outlook(&redemption.sku).await?;
+        let (plans, outlook) = known.map(|(sku, outlook)| (sku.plans, outlook)).unwrap_or_default();
         let facts = self.facts();
-        let context = Context { plans: &plans, suppliers: &facts, timing: &self.timing, jitter: 0 };
+        let context = Context {
+            plans: &plans,
+            outlook: &outlook,
+            rules: &self.rules,
+            suppliers: &facts,
+            timing: &self.timing,
+            jitter: 0,
+        };
         Ok(weigh_wish(redemption, wish, &context, self.clock.now()))
     }
 
@@ -268,13 +306,14 @@ impl Driver {
         }
     }
 
-    async fn plans(&self, redemption: &Redemption) -> Vec<Plan> {
-        let sku = persist("reading a SKU", || self.catalogue.sku(&redemption.sku)).await;
-        match sku {
-            Ok(sku) => sku.map_or_else(Vec::new, |sku| sku.plans),
+    async fn outlook(&self, redemption: &Redemption) -> (Vec<Plan>, Outlook) {
+        let storage = self.journal.storage();
+        let known = persist("reading a SKU", || storage.outlook(&redemption.sku)).await;
+        match known {
+            Ok(known) => known.map(|(sku, outlook)| (sku.plans, outlook)).unwrap_or_default(),
             Err(error) => {
                 tracing::error!(error = %Chain(&error), sku = %redemption.sku, "a SKU could not be read");
-                Vec::new()
+                Default::default()
             }
         }
     }
@@ -287,6 +326,20 @@ impl Driver {
         let mut bytes = [0; 4];
         self.entropy.fill(&mut bytes);
         u32::from_le_bytes(bytes) % 1000
+    }
+}
+
+enum Tried<'a> {
+    Done(Box<Turn>),
+    /// The redemption is not this worker's any more.
+    Dropped,
+    /// Nothing was stored, and the plan has to be chosen again.
+    ChooseAgain(Option<SemaphorePermit<'a>>),
+}
+
+impl Tried<'_> {
+    fn done(redemption: Redemption, wake_at: Option<DateTime<Utc>>, outcome: Option<Event>) -> Self {
+        Self::Done(Box::new(Turn { redemption, wake_at, outcome }))
     }
 }
 
@@ -322,6 +375,7 @@ fn may_buy(redemption: &Redemption, event: &Event) -> bool {
             | Phase::Releasing(_)
             | Phase::Waiting(_)
             | Phase::Delivered(_)
+            | Phase::Withheld(_)
             | Phase::Failed(_)
             | Phase::Cancelled,
             _,
@@ -338,7 +392,7 @@ fn may_choose(redemption: &Redemption, event: &Event) -> bool {
         | Phase::Releasing(_)
         | Phase::CoolingDown { .. } => true,
         Phase::Waiting(_) => matches!(event, Event::Wish(_)),
-        Phase::Delivered(_) | Phase::Failed(_) | Phase::Cancelled => false,
+        Phase::Delivered(_) | Phase::Withheld(_) | Phase::Failed(_) | Phase::Cancelled => false,
     }
 }
 
@@ -356,6 +410,12 @@ fn report(before: &Redemption, after: &Redemption) {
         Phase::Delivered(_) if !before.is_final() => {
             let duration_ms = (after.updated_at - after.created_at).num_milliseconds();
             tracing::info!(%voucher, %sku, attempt, duration_ms, "a code is delivered");
+        }
+        Phase::Withheld(_) if !before.is_final() => {
+            tracing::error!(%voucher, %sku, attempt, "a message is withheld: it reads like one of a bank or a payment service");
+        }
+        Phase::Delivered(_) if matches!(before.phase, Phase::Withheld(_)) => {
+            tracing::warn!(%voucher, %sku, attempt, "a message that was withheld is released");
         }
         Phase::Failed(Failure { kind, stop: Some(stop), .. }) if !before.is_final() => {
             tracing::error!(%voucher, %sku, attempt, kind = kind.name(), ?stop, "a redemption stopped: the operator has to act");

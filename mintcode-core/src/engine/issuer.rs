@@ -11,7 +11,8 @@ use crate::ports::{
 };
 use crate::sku::Sku;
 use crate::voucher::{
-    BatchError, BatchNonce, CodeError, Codes, Mask, Shape, VoucherCode, VoucherHash, VoucherKeys, hex_text,
+    BatchError, BatchNonce, CodeError, Codes, Mask, Shape, Voucher, VoucherCode, VoucherHash, VoucherKeys,
+    hex_text,
 };
 
 /// How long a batch can be downloaded again, unless it is sealed earlier.
@@ -129,15 +130,34 @@ impl Issuer {
             idempotency,
             ..self.batch_of(&sku, request.count)
         };
+        self.insert(batch).await?.ok_or(MintError::NoSku)
+    }
+
+    /// Mints one voucher in place of a fulfilled one, or finds the one that was; `None` where `replaced` is not fulfilled.
+    pub(super) async fn replace(&self, replaced: &Voucher, by: String) -> Result<Option<Minted>, MintError> {
+        let sku = self.catalogue.sku(&replaced.sku).await?.ok_or(MintError::NoSku)?;
+        let batch = NewBatch {
+            nonce: Some(BatchNonce::fresh(|bytes| self.entropy.fill(bytes))),
+            note: Some(format!("in place of {}", replaced.mask)),
+            minted_by: by,
+            replaces: Some(replaced.hash),
+            ..self.batch_of(&sku, 1)
+        };
+        self.insert(batch).await
+    }
+
+    /// Stores a batch whose codes are derived; `None` where the voucher that it replaces is not fulfilled.
+    async fn insert(&self, batch: NewBatch) -> Result<Option<Minted>, MintError> {
         let rows = self.derive(&batch)?.map(|code| (self.keys.lookup_hash(&code), code.mask())).collect();
         match self.vouchers.insert_batch(batch.clone(), rows).await? {
             Inserted::New => {
                 tracing::info!(batch = %batch.id, sku = %batch.sku, count = batch.count, "vouchers are minted");
-                Ok(Minted { codes: self.derive(&batch)?, batch, is_replay: false })
+                Ok(Some(Minted { codes: self.derive(&batch)?, batch, is_replay: false }))
             }
+            Inserted::NotFulfilled => Ok(None),
             Inserted::Replay(earlier) if self.is_sealed(&earlier) => Err(MintError::Sealed),
             Inserted::Replay(earlier) => {
-                Ok(Minted { codes: self.derive(&earlier)?, batch: *earlier, is_replay: true })
+                Ok(Some(Minted { codes: self.derive(&earlier)?, batch: *earlier, is_replay: true }))
             }
             Inserted::IdempotencyMismatch => Err(MintError::IdempotencyMismatch),
             Inserted::NoSku => Err(MintError::NoSku),
@@ -189,7 +209,7 @@ impl Issuer {
         let batch = NewBatch { expires_at, note, minted_by, ..self.batch_of(&sku, count) };
         match self.vouchers.insert_batch(batch.clone(), rows).await? {
             Inserted::New | Inserted::Replay(_) | Inserted::IdempotencyMismatch => Ok(batch),
-            Inserted::NoSku => Err(MintError::NoSku),
+            Inserted::NoSku | Inserted::NotFulfilled => Err(MintError::NoSku),
             Inserted::Duplicate(places) => Err(MintError::Duplicate(
                 places.into_iter().filter_map(|place| numbers.get(place).copied()).collect(),
             )),
@@ -276,6 +296,7 @@ impl Issuer {
             minted_by: String::new(),
             minted_at: self.now(),
             idempotency: None,
+            replaces: None,
         }
     }
 

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use super::notices::Notices;
+use crate::health::HealthRules;
 use crate::ports::{BuyPermit, Commit, Storage, StorageError};
-use crate::redemption::{Effect, Phase, Redemption, voucher_event};
+use crate::redemption::{ChoiceRecord, Consequences, Effect, Phase, Redemption, Timing};
 
 /// Proof that a permit comes from the journal: nothing else can make one.
 #[derive(Debug)]
@@ -18,6 +21,11 @@ pub(crate) struct Seal {
 pub(crate) struct Journal {
     storage: Arc<dyn Storage>,
     notices: Notices,
+    rules: HealthRules,
+    /// How long a probe that nothing is heard of keeps others from probing.
+    probe_lasts: Duration,
+    /// Woken when the operator may have to be told something.
+    alerted: Arc<Notify>,
 }
 
 /// A change that is durable.
@@ -39,34 +47,60 @@ pub(crate) enum Lost {
     /// Another attempt has the order: this one has to look on.
     #[error("the order is claimed by another attempt")]
     Claim,
+    /// Another attempt probes the source: the plan has to be chosen again.
+    #[error("another attempt probes the source")]
+    Probe,
+    /// The voucher went on without the redemption, so that what was withheld can no longer be released.
+    #[error("the voucher has gone on without this redemption")]
+    Voucher,
     /// The stored redemption cannot be read.
     #[error("the stored redemption cannot be read")]
     Unreadable(#[source] StorageError),
 }
 
 impl Journal {
-    pub(crate) fn new(storage: Arc<dyn Storage>, notices: Notices) -> Self {
-        Self { storage, notices }
+    pub(crate) fn new(
+        storage: Arc<dyn Storage>,
+        notices: Notices,
+        rules: HealthRules,
+        timing: &Timing,
+    ) -> Self {
+        let probe_lasts = timing.send_window + timing.buy_timeout + timing.settle_time;
+        Self { storage, notices, rules, probe_lasts, alerted: Arc::default() }
+    }
+
+    /// Woken whenever the operator may have to be told something.
+    pub(crate) fn alerted(&self) -> Arc<Notify> {
+        Arc::clone(&self.alerted)
     }
 
     pub(crate) fn storage(&self) -> &dyn Storage {
         &*self.storage
     }
 
-    /// Stores `next`, which follows `before`, and asks again for as long as storage is away.
+    /// Stores `next`, which follows `before`, with everything that it means and the `choice` behind it, and asks again for
+    /// as long as storage is away.
     pub(crate) async fn commit(
         &self,
         before: &Redemption,
         next: Redemption,
+        choice: Option<Box<ChoiceRecord>>,
         effect: Option<&Effect>,
         consumed: Vec<i64>,
     ) -> Result<Committed, Lost> {
-        let voucher = voucher_event(before, &next).into_iter().collect();
-        let commit = Commit { next, voucher, consumed };
+        let Consequences { voucher, ledger, health, accounts, alerts } =
+            Consequences::of(before, &next, self.probe_lasts);
+        let may_alert = !(health.is_empty() && accounts.is_empty() && alerts.is_empty());
+        let voucher = voucher.into_iter().collect();
+        let commit =
+            Commit { next, voucher, consumed, ledger, health, accounts, alerts, choice, rules: self.rules };
         let mut trouble = Trouble::new("storing a transition");
         loop {
             match self.storage.commit(commit.clone()).await {
                 Ok(()) => {
+                    if may_alert {
+                        self.alerted.notify_one();
+                    }
                     let permit = permit(&commit.next, effect);
                     return Ok(self.committed(commit.next, permit));
                 }
@@ -81,6 +115,8 @@ impl Journal {
                     }
                 }
                 Err(StorageError::Claimed) => return Err(Lost::Claim),
+                Err(StorageError::ProbeTaken) => return Err(Lost::Probe),
+                Err(StorageError::VoucherMoved) => return Err(Lost::Voucher),
                 Err(error @ StorageError::Fenced) => return Err(Lost::Ownership(error)),
                 Err(error @ StorageError::Corrupt { .. }) => return Err(Lost::Unreadable(error)),
             }

@@ -51,6 +51,8 @@ pub struct Proof<'a> {
     pub session: Option<&'a str>,
     /// The `Idempotency-Key`.
     pub idempotency: Option<&'a str>,
+    /// The network address the request comes from, as text: counted, and never proof of anything.
+    pub address: Option<&'a str>,
 }
 
 /// A redemption, and whether this call began it.
@@ -121,18 +123,30 @@ impl Redeemer {
     /// Begins a redemption of the voucher with this code, or finds the one the same holder began.
     pub async fn redeem(&self, code: &str, proof: Proof<'_>) -> Result<Redeemed, RedeemError> {
         let hashes = self.genuine(code).await?.ok_or(RedeemError::Invalid)?;
-        self.begin(BeginBy::Code(hashes), proof).await
+        self.begin(BeginBy::Code(hashes), self.holder(proof), proof.address).await
     }
 
     /// Begins another redemption of the voucher of `id`, which failed or was cancelled.
-    pub async fn retry(&self, id: RedemptionId) -> Result<Redeemed, RedeemError> {
-        self.begin(BeginBy::Again(id), Proof::default()).await
+    pub async fn retry(&self, id: RedemptionId, proof: Proof<'_>) -> Result<Redeemed, RedeemError> {
+        let Some(last) = self.redemption(id).await? else {
+            return Err(RedeemError::Refused(Refusal::NoRedemption));
+        };
+        // Whoever asks, it counts for the holder with whom the redemption stays.
+        let session = last.holder.session.or(self.holder(proof).session);
+        self.begin(BeginBy::Again(id), Holder { session, idempotency: None }, proof.address).await
     }
 
-    async fn begin(&self, by: BeginBy, proof: Proof<'_>) -> Result<Redeemed, RedeemError> {
+    async fn begin(
+        &self,
+        by: BeginBy,
+        holder: Holder,
+        address: Option<&str>,
+    ) -> Result<Redeemed, RedeemError> {
         let begin = Begin {
             by,
-            holder: self.holder(proof),
+            holder,
+            address: address.map(|address| HolderKey::new(&self.0.keys.hmac("address", address.as_bytes()))),
+            rules: Arc::clone(&self.0.driver.rules),
             id: RedemptionId::draw(&*self.0.entropy),
             owner: Some(self.0.worker),
             now: self.0.clock.now(),

@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::pacer::{Held, Pacer};
+use crate::money::{Amount, Currency, Rate};
 use crate::order::{ListedOrder, Order, OrderId, Sight};
-use crate::ports::{BuyError, BuyPermit, CallError, Supplier};
+use crate::ports::{BuyError, BuyPermit, CallError, Profile, Supplier, Wanted};
 use crate::redemption::{CallFailure, Intent, NotBought, SupplierFacts};
 
 /// Pages of a hundred or so that a look for a lost purchase reads at most.
@@ -14,6 +15,7 @@ const MOST_PAGES: u32 = 10;
 pub(super) struct SupplierDesk {
     supplier: Arc<dyn Supplier>,
     is_exclusive: bool,
+    rate: Rate,
     newest: Mutex<Option<OrderId>>,
     pacer: Pacer,
 }
@@ -36,13 +38,25 @@ pub(super) enum OrderCall {
 
 impl SupplierDesk {
     pub(super) fn new(supplier: Arc<dyn Supplier>, is_exclusive: bool, per_second: u32) -> Self {
-        Self { supplier, is_exclusive, newest: Mutex::new(None), pacer: Pacer::new(per_second) }
+        let (newest, pacer) = (Mutex::new(None), Pacer::new(per_second));
+        Self { supplier, is_exclusive, rate: Rate::ONE, newest, pacer }
+    }
+
+    /// The same where one unit of the supplier's currency is worth `rate` in the selling currency.
+    pub(super) fn at_rate(self, rate: Rate) -> Self {
+        Self { rate, ..self }
+    }
+
+    pub(super) fn currency(&self) -> Currency {
+        self.supplier.currency()
     }
 
     pub(super) fn facts(&self) -> SupplierFacts {
         SupplierFacts {
             capabilities: self.supplier.capabilities(),
             is_exclusive: self.is_exclusive,
+            currency: self.supplier.currency(),
+            rate: self.rate,
             newest_known: self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
@@ -142,6 +156,21 @@ impl SupplierDesk {
                 tracing::warn!(error = %Chain(&error), "the supplier's newest orders could not be read");
             }
         }
+    }
+
+    /// Looks at the account.
+    pub(super) async fn profile(&self) -> Result<Profile, CallFailure> {
+        self.pacer.turn_to_look().await.map_err(waiting)?;
+        self.supplier.profile().await.map_err(|error| self.failure(&error))
+    }
+
+    /// What the catalogue says a number costs, if it says so.
+    pub(super) async fn listed_price(&self, wanted: &Wanted) -> Result<Option<Amount>, CallError> {
+        if let Err(Held(left)) = self.pacer.turn_to_look().await {
+            return Err(CallError::Throttled { retry_after: Some(left) });
+        }
+        // The catalogue has limits of its own, so that its refusals hold no purchase back.
+        self.supplier.listed_price(wanted).await
     }
 
     fn failure(&self, error: &CallError) -> CallFailure {

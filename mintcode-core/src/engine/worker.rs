@@ -10,7 +10,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::driver::{Advanced, Driver};
 use super::journal::persist;
@@ -46,6 +48,8 @@ pub(super) struct Worker {
     due: BinaryHeap<Reverse<(DateTime<Utc>, RedemptionId)>>,
     running: JoinSet<(RedemptionId, Option<Advanced>)>,
     turns: HashMap<Id, RedemptionId>,
+    /// The look into the inboxes that is under way.
+    inboxes: Option<AbortOnDropHandle<()>>,
 }
 
 enum Slot {
@@ -63,6 +67,7 @@ impl Worker {
             due: BinaryHeap::new(),
             running: JoinSet::new(),
             turns: HashMap::new(),
+            inboxes: None,
         }
     }
 
@@ -72,12 +77,15 @@ impl Worker {
             () = self.adopt() => {}
             () = stop.cancelled() => return,
         }
+        let mut inboxes = tokio::time::interval(self.driver.timing.inbox_look);
+        inboxes.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.start_due_turns();
             let has_room = self.running.len() < MOST_AT_ONCE;
             let next_due = self.next_due();
             tokio::select! {
                 () = stop.cancelled() => break,
+                _ = inboxes.tick() => self.read_inboxes(),
                 Some(ended) = self.running.join_next_with_id() => self.turn_ended(ended),
                 Some(command) = self.commands.recv() => self.obey(command),
                 () = until(next_due), if has_room && next_due.is_some() => {}
@@ -107,23 +115,29 @@ impl Worker {
                 self.rest(Box::new(redemption), now, Event::Recovered, true);
             }
         }
-        self.read_left_inboxes().await;
     }
 
-    /// A redemption at rest may have been told something while nobody listened.
-    async fn read_left_inboxes(&mut self) {
-        let driver = Arc::clone(&self.driver);
-        let storage = driver.journal.storage();
-        match persist("reading inboxes", || storage.inboxes(ADOPTED_AT_ONCE)).await {
-            Ok(ids) => {
-                for id in ids {
-                    if !self.live.contains_key(&id) {
-                        self.fetch(id, Duration::ZERO, Event::Recovered);
+    fn is_reading_inboxes(&self) -> bool {
+        self.inboxes.as_ref().is_some_and(|reading| !reading.is_finished())
+    }
+
+    /// Another process, or one before this, may have told a redemption something while nobody listened.
+    fn read_inboxes(&mut self) {
+        // One look at a time, however long storage takes.
+        if self.is_reading_inboxes() {
+            return;
+        }
+        let (driver, commands) = (Arc::clone(&self.driver), self.driver.commands.clone());
+        self.inboxes = Some(AbortOnDropHandle::new(tokio::spawn(async move {
+            match driver.journal.storage().inboxes(ADOPTED_AT_ONCE).await {
+                Ok(ids) => {
+                    for id in ids {
+                        drop(commands.send(Command::Look(id)).await);
                     }
                 }
+                Err(error) => tracing::warn!(error = %Chain(&error), "inboxes could not be read"),
             }
-            Err(error) => tracing::error!(error = %Chain(&error), "inboxes could not be read"),
-        }
+        })));
     }
 
     fn obey(&mut self, command: Command) {

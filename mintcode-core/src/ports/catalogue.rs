@@ -26,6 +26,9 @@ pub enum SkuError {
     /// Another SKU that vouchers were minted for has the label.
     #[error("the label belongs to another SKU")]
     LabelTaken,
+    /// What is sold, or where it is bought, is on the deny list.
+    #[error("the deny list forbids it: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Denied(Vec<crate::sku::FieldError>),
     /// The change would make a plan that no SKU may have.
     #[error("{0}")]
     Invalid(crate::sku::FieldError),
@@ -92,6 +95,10 @@ pub trait Catalogue: Send + Sync {
     /// Stores `sku` as `put` says; [`may_replace`] decides on changes of one that exists, and no two SKUs share a label
     /// ([`SkuError::LabelTaken`]). A replaced SKU is back on sale. Returns whether it is new.
     async fn put_sku(&self, sku: Sku, put: Put) -> Result<bool, SkuError>;
+
+    /// Stores all of `skus` in one transaction, each as [`Catalogue::put_sku`] would after those before it, or none of
+    /// them: then the error tells which one was refused, counted from 0. Returns for each whether it is new.
+    async fn put_skus(&self, skus: Vec<Sku>, put: Put) -> Result<Vec<bool>, (usize, SkuError)>;
 
     /// The SKU, archived or not.
     async fn sku(&self, id: &SkuId) -> Result<Option<Sku>, StorageError>;

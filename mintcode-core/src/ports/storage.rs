@@ -1,15 +1,22 @@
 //! Keeps redemptions and the vouchers they change: the engine's storage.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::supplier::{BoxError, Wanted};
-use crate::ids::{RedemptionId, SupplierName, WorkerId};
+use crate::alert::AlertChange;
+use crate::health::{AccountChange, HealthChange, HealthRules, Outlook};
+use crate::ids::{RedemptionId, SkuId, SupplierName, WorkerId};
+use crate::ledger::Entry;
 use crate::order::{Order, OrderId};
-use crate::redemption::{Holder, NotBought, Phase, Redemption, Snapshot, Wish};
+use crate::redemption::{ChoiceRecord, Holder, HolderKey, NotBought, Phase, Redemption, Snapshot, Wish};
+use crate::rules::Rules;
+use crate::sku::Sku;
+use crate::velocity::Cap;
 use crate::voucher::{Refusal, Voucher, VoucherEvent, VoucherHash, VoucherState};
 
 /// Why storage did not do what it was asked.
@@ -24,6 +31,12 @@ pub enum StorageError {
     /// Another attempt claimed the order first. Nothing changed.
     #[error("the order is claimed by another attempt")]
     Claimed,
+    /// Another attempt probes the source by now. Nothing changed, and the plan has to be chosen again.
+    #[error("another attempt probes the source")]
+    ProbeTaken,
+    /// The voucher went on without this redemption. Nothing changed.
+    #[error("the voucher has gone on without this redemption")]
+    VoucherMoved,
     /// Storage could not be reached, is full or read-only. Nothing changed; the same call may succeed later.
     #[error("storage is unavailable")]
     Unavailable(#[source] BoxError),
@@ -41,18 +54,34 @@ pub enum StorageError {
 }
 
 /// A request to begin a redemption.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Begin {
     /// Which voucher.
     pub by: BeginBy,
     /// Who asks.
     pub holder: Holder,
+    /// Where the request comes from: a keyed hash of the network address.
+    pub address: Option<HolderKey>,
+    /// What the operator has set.
+    pub rules: Arc<Rules>,
     /// The id of the redemption that begins, if one does.
     pub id: RedemptionId,
     /// The worker that will drive it; `None` where this process drives none.
     pub owner: Option<WorkerId>,
     /// Now.
     pub now: DateTime<Utc>,
+}
+
+impl Begin {
+    /// Under which keys a redemption of a voucher of `sku` counts, with the cap of each.
+    #[must_use]
+    pub fn counted_under(&self, sku: &SkuId) -> Vec<(String, Cap)> {
+        let caps = &self.rules.caps;
+        let session =
+            self.holder.session.as_ref().map(|key| (format!("session {}", key.as_str()), caps.session));
+        let address = self.address.as_ref().map(|key| (format!("address {}", key.as_str()), caps.address));
+        [Some((format!("sku {sku}"), caps.sku)), session, address].into_iter().flatten().collect()
+    }
 }
 
 /// How a voucher is named.
@@ -84,6 +113,18 @@ pub struct Commit {
     pub voucher: Vec<VoucherEvent>,
     /// Inbox items that the change takes care of.
     pub consumed: Vec<i64>,
+    /// What is booked.
+    pub ledger: Vec<Entry>,
+    /// What it tells of sources, in order: each is applied by [`Health::after`](crate::health::Health::after).
+    pub health: Vec<HealthChange>,
+    /// What it tells of accounts, in order: each is applied by [`Account::after`](crate::health::Account::after).
+    pub accounts: Vec<AccountChange>,
+    /// What it tells the operator, beside what sources and accounts have to say.
+    pub alerts: Vec<AlertChange>,
+    /// The choice of a plan behind it, as it is to be shown and made again.
+    pub choice: Option<Box<ChoiceRecord>>,
+    /// By which sources and accounts are judged.
+    pub rules: HealthRules,
 }
 
 impl Commit {
@@ -97,17 +138,38 @@ impl Commit {
     ///
     /// # Errors
     ///
-    /// [`StorageError::Corrupt`] where the two do not fit: the voucher cannot take an event or belongs to another
-    /// redemption by now, or it would be fulfilled without a delivery, or the other way round.
+    /// [`StorageError::VoucherMoved`] where a message is to be released for a voucher that another redemption has by now,
+    /// or that is cancelled. [`StorageError::Corrupt`] where the two do not fit: the voucher cannot take an event, or it
+    /// would be fulfilled without a delivery, or the other way round.
     pub fn move_voucher(&self, voucher: Voucher) -> Result<Voucher, StorageError> {
         let corrupt = StorageError::Corrupt { table: "voucher", row: voucher.hash.to_string() };
         let is_its_own = voucher.redemption == Some(self.next.id);
+        if self.voucher.contains(&VoucherEvent::Release) {
+            let is_free = is_its_own && voucher.state != VoucherState::Cancelled;
+            let released = is_free.then(|| voucher.apply(VoucherEvent::Release).ok()).flatten();
+            return released.ok_or(StorageError::VoucherMoved);
+        }
         let is_delivered = matches!(self.next.phase, Phase::Delivered(_));
         match self.voucher.iter().cloned().try_fold(voucher, Voucher::apply) {
             Ok(moved) if is_its_own && is_delivered == (moved.state == VoucherState::Fulfilled) => Ok(moved),
             Ok(_) | Err(_) => Err(corrupt),
         }
     }
+}
+
+/// Something learnt outside of a redemption.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observed {
+    /// Of sources, in order.
+    pub health: Vec<HealthChange>,
+    /// Of accounts, in order.
+    pub accounts: Vec<AccountChange>,
+    /// For the operator.
+    pub alerts: Vec<AlertChange>,
+    /// By which sources and accounts are judged.
+    pub rules: HealthRules,
+    /// Now.
+    pub now: DateTime<Utc>,
 }
 
 /// Something that whoever does not own a redemption has to tell its owner.
@@ -160,14 +222,19 @@ pub trait Storage: Send + Sync {
     /// voucher together with the new redemption (owned by [`Begin::owner`], epoch 1, version 1, its first snapshot in
     /// the history), or the voucher's expiry. The redemption that the new one follows gets it as [`Redemption::next`].
     ///
+    /// A redemption that begins counts under [`Begin::counted_under`], is booked with [`ledger::due`](crate::ledger::due),
+    /// and a refusal's [`Refusal::alert`] is stored with it.
+    ///
     /// An idempotency key belongs to the first voucher it began a redemption of: with another voucher it is refused
     /// as [`Refusal::IdempotencyMismatch`], before anything about that voucher is told. A refused request leaves no key behind.
     async fn begin(&self, begin: Begin) -> Result<Begun, StorageError>;
 
     /// Stores a change: redemption, snapshot for the history, attempts with their claims of orders, voucher, and the
-    /// removal of consumed inbox items. Fails with [`StorageError::Fenced`] where the stored epoch differs, else with
+    /// removal of consumed inbox items, entries of the ledger, the choice, and what it means for sources, accounts and
+    /// alerts. Fails with [`StorageError::Fenced`] where the stored epoch differs, else with
     /// [`StorageError::Conflict`] where the stored version is not the one before, else with
-    /// [`StorageError::Claimed`] where another attempt has one of its orders.
+    /// [`StorageError::Claimed`] where another attempt has one of its orders, else with [`StorageError::ProbeTaken`] or
+    /// [`StorageError::VoucherMoved`].
     async fn commit(&self, commit: Commit) -> Result<(), StorageError>;
 
     /// The redemption, or `None`.
@@ -206,6 +273,16 @@ pub trait Storage: Send + Sync {
         orders: &[OrderId],
         except: RedemptionId,
     ) -> Result<Claims, StorageError>;
+
+    /// A SKU with how the sources and accounts of its plans do, all as of one moment; `None` where there is no such SKU.
+    async fn outlook(&self, sku: &SkuId) -> Result<Option<(Sku, Outlook)>, StorageError>;
+
+    /// Stores what was learnt about sources and accounts outside of redemptions, and what the operator is told: the same
+    /// as in [`Commit`]. Changes that a source cannot take are left out.
+    async fn observe(&self, observed: Observed) -> Result<(), StorageError>;
+
+    /// Removes counts of redemptions that no cap looks at any more, and returns how many.
+    async fn forget_idle(&self, now: DateTime<Utc>) -> Result<u64, StorageError>;
 
     /// The newest claimed order at a supplier.
     async fn newest_order(&self, supplier: &SupplierName) -> Result<Option<OrderId>, StorageError>;

@@ -185,6 +185,9 @@ pub trait Supplier: Send + Sync {
     /// Gives back an order whose number is already used. Where [`Capabilities::bans`] is false, the same as `cancel`.
     async fn ban(&self, order: &OrderId) -> Result<Sight, CallError>;
 
+    /// What the supplier's catalogue says a number costs now; `None` where it does not say. Changes nothing.
+    async fn listed_price(&self, wanted: &Wanted) -> Result<Option<Amount>, CallError>;
+
     /// The next orders of the account behind the newest `skip` ones, newest first, as many as the supplier likes to
     /// tell at once. Only an empty answer means that there are no more. Changes nothing.
     async fn recent_orders(&self, skip: u64) -> Result<Vec<ListedOrder>, CallError>;

@@ -7,8 +7,11 @@ use chrono::{DateTime, Utc};
 
 use super::storage::StorageError;
 use crate::ids::{BatchId, RedemptionId, SkuId};
+use crate::ledger::{self, Entry};
 use crate::redemption::{AttemptRow, Redemption, Status};
-use crate::voucher::{BatchNonce, KeyId, Label, Mask, Shape, Voucher, VoucherHash};
+use crate::voucher::{
+    BatchNonce, IllegalVoucherMove, KeyId, Label, Mask, Shape, VoidReason, Voucher, VoucherEvent, VoucherHash,
+};
 
 /// A batch as it is minted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +40,8 @@ pub struct NewBatch {
     pub minted_at: DateTime<Utc>,
     /// The keyed hash of the minting request's idempotency key, and a fingerprint of the request.
     pub idempotency: Option<(String, String)>,
+    /// The fulfilled voucher in whose place its one voucher is issued.
+    pub replaces: Option<VoucherHash>,
 }
 
 /// What became of a batch that was to be stored.
@@ -48,8 +53,10 @@ pub enum Inserted {
     Replay(Box<NewBatch>),
     /// The idempotency key was used for another request.
     IdempotencyMismatch,
-    /// There is no such SKU, or it is archived.
+    /// There is no such SKU, or it is archived; what replaces another voucher is issued all the same.
     NoSku,
+    /// The voucher that is to be replaced is not fulfilled, or there is none. Nothing was stored.
+    NotFulfilled,
     /// Codes that are stored already, by their place in the batch. Nothing was stored.
     Duplicate(Vec<usize>),
 }
@@ -68,6 +75,8 @@ pub struct BatchSummary {
 pub struct VoucherTrail {
     /// The voucher.
     pub voucher: Voucher,
+    /// The voucher that was issued in its place.
+    pub replaced_by: Option<VoucherHash>,
     /// Its redemptions, oldest first.
     pub redemptions: Vec<RedemptionTrail>,
 }
@@ -85,6 +94,8 @@ pub struct RedemptionTrail {
     pub updated_at: DateTime<Utc>,
     /// Its attempts, by number.
     pub attempts: Vec<AttemptRow>,
+    /// What it stands for in the books; what was booked and undone is left out.
+    pub ledger: Vec<Entry>,
 }
 
 impl From<&Redemption> for RedemptionTrail {
@@ -95,14 +106,30 @@ impl From<&Redemption> for RedemptionTrail {
             created_at: redemption.created_at,
             updated_at: redemption.updated_at,
             attempts: redemption.attempt_rows(),
+            ledger: ledger::implied(redemption),
         }
     }
+}
+
+/// Why a voucher was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// There is no such voucher.
+    #[error("no such voucher")]
+    NoVoucher,
+    /// Not where it stands.
+    #[error(transparent)]
+    NotAllowed(#[from] IllegalVoucherMove),
+    /// Storage failed.
+    #[error("storage failed")]
+    Storage(#[from] StorageError),
 }
 
 /// Keeps batches and vouchers. Every method is one transaction.
 #[async_trait]
 pub trait Vouchers: Send + Sync {
-    /// Stores a batch with all its vouchers (state `issued`), or nothing. `vouchers` are distinct.
+    /// Stores a batch with all its vouchers (state `issued`), or nothing. `vouchers` are distinct. A fulfilled voucher is
+    /// replaced once: asked again, the batch that replaced it comes back as [`Inserted::Replay`].
     async fn insert_batch(
         &self,
         batch: NewBatch,
@@ -114,6 +141,17 @@ pub trait Vouchers: Send + Sync {
 
     /// Batches with their counts, newest first, minted before `before` (by id) if given, at most `limit`.
     async fn batches(&self, before: Option<BatchId>, limit: u32) -> Result<Vec<BatchSummary>, StorageError>;
+
+    /// Applies an operator's event to a voucher and returns it as it is then. Where a voucher is voided that a redemption
+    /// owns, [`Wish::Cancel`](crate::redemption::Wish::Cancel) is put into that redemption's inbox in the same transaction.
+    async fn change_voucher(&self, hash: VoucherHash, event: VoucherEvent) -> Result<Voucher, ChangeError>;
+
+    /// Cancels every voucher of the batch that is `issued`, and returns how many; `None` where there is no such batch.
+    async fn void_batch(&self, id: BatchId, reason: &VoidReason) -> Result<Option<u64>, StorageError>;
+
+    /// Lets at most `limit` vouchers expire that are `issued` or `retryable_failed` and whose end has come, and returns
+    /// how many.
+    async fn expire_vouchers(&self, now: DateTime<Utc>, limit: u32) -> Result<u64, StorageError>;
 
     /// Destroys the batch's nonce. `false` where there is no such batch; sealing twice changes nothing.
     async fn seal_batch(&self, id: BatchId) -> Result<bool, StorageError>;

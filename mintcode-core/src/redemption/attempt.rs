@@ -1,10 +1,13 @@
 //! An attempt: one try of one plan, from its intent to its settled end.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::code::code_of;
 use crate::ids::{PlanId, SupplierName};
-use crate::money::Amount;
+use crate::money::{Amount, Currency, Rate};
 use crate::order::{Message, Order, OrderId, OrderStatus};
 use crate::ports::supplier::Wanted;
 
@@ -21,12 +24,29 @@ pub struct Intent {
     pub wanted: Wanted,
     /// Why this plan was chosen.
     pub reason: String,
+    /// Whether it probes a source that was switched off.
+    #[serde(default)]
+    pub is_probe: bool,
+    /// The supplier's currency.
+    #[serde(default = "dollars")]
+    pub currency: Currency,
+    /// What one unit of it was worth in the selling currency.
+    #[serde(default = "at_par")]
+    pub rate: Rate,
     /// When the intent was recorded.
     pub intended_at: DateTime<Utc>,
     /// The request leaves by this moment or never.
     pub send_by: DateTime<Utc>,
     /// The newest order known at the supplier by then: a purchase of this intent is newer.
     pub newest_known: Option<OrderId>,
+}
+
+fn dollars() -> Currency {
+    Currency::USD
+}
+
+fn at_par() -> Rate {
+    Rate::ONE
 }
 
 /// A number that was bought and is not settled.
@@ -41,6 +61,31 @@ pub struct Held {
     /// How often in a row the supplier did not know the order.
     #[serde(default)]
     pub unknown: u32,
+    /// Which of the messages are withheld, by their place, with the pattern that each matches.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub withheld: BTreeMap<usize, String>,
+}
+
+impl Held {
+    /// An order just bought for `intent`.
+    pub(super) fn bought(intent: &Intent, order: Order) -> Self {
+        Self { intent: intent.clone(), order, messages: Vec::new(), unknown: 0, withheld: BTreeMap::new() }
+    }
+
+    /// Whether a message that may be shown carries a code.
+    pub(super) fn has_code(&self) -> bool {
+        self.shown().any(|message| code_of(message).is_some())
+    }
+
+    /// The messages that may be shown, oldest first.
+    #[must_use = "the messages are only walked through"]
+    pub fn shown(&self) -> impl DoubleEndedIterator<Item = &Message> {
+        self.messages
+            .iter()
+            .enumerate()
+            .filter(|(place, _)| !self.withheld.contains_key(place))
+            .map(|(_, message)| message)
+    }
 }
 
 /// An order that no customer has seen or will see, given back while the redemption goes on.
@@ -99,6 +144,8 @@ pub enum Outcome {
     Late,
     /// Whether anything was bought could not be found out; the cost is on hold.
     Unresolved,
+    /// A message came that is withheld; the cost is a loss.
+    Withheld,
 }
 
 impl Outcome {
@@ -115,7 +162,8 @@ impl Outcome {
             | Self::TooDear
             | Self::Absent
             | Self::Late
-            | Self::Unresolved => true,
+            | Self::Unresolved
+            | Self::Withheld => true,
         }
     }
 
@@ -135,6 +183,7 @@ impl Outcome {
             Self::Stopped => "stopped",
             Self::Late => "late",
             Self::Unresolved => "unresolved",
+            Self::Withheld => "withheld",
         }
     }
 }
@@ -158,6 +207,10 @@ pub struct AttemptRow {
     pub order: Option<OrderId>,
     /// What was charged for it.
     pub price: Option<Amount>,
+    /// See [`Intent::currency`].
+    pub currency: Currency,
+    /// See [`Intent::is_probe`].
+    pub is_probe: bool,
     /// Whether the purchase is still without a known outcome.
     pub is_unresolved: bool,
     /// How it ended; `None` while it runs.
@@ -166,6 +219,8 @@ pub struct AttemptRow {
     pub order_end: Option<OrderStatus>,
     /// When it ended.
     pub ended_at: Option<DateTime<Utc>>,
+    /// When its SMS was stored here, where it got one.
+    pub sms_at: Option<DateTime<Utc>>,
 }
 
 impl AttemptRow {
@@ -179,10 +234,13 @@ impl AttemptRow {
             started_at: intent.intended_at,
             order: None,
             price: None,
+            currency: intent.currency,
+            is_probe: intent.is_probe,
             is_unresolved: true,
             outcome: None,
             order_end: None,
             ended_at: None,
+            sms_at: None,
         }
     }
 

@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{Phase, Redemption};
+use super::{ChoiceRecord, Phase, Redemption};
+use crate::health::Outlook;
 use crate::ids::SupplierName;
+use crate::money::{Currency, Rate};
 use crate::order::{ListedOrder, Order, OrderId, Sight};
 use crate::ports::{Capabilities, Stop};
+use crate::rules::Rules;
 use crate::sku::Plan;
 
 /// What happened.
@@ -75,8 +78,7 @@ impl Event {
             Self::CallFailed { .. } => "call_failed",
             Self::Listed(_) => "listed",
             Self::ListFailed(_) => "list_failed",
-            Self::Wish(Wish::Replace { .. }) => "wish_replace",
-            Self::Wish(Wish::Cancel) => "wish_cancel",
+            Self::Wish(wish) => wish.name(),
         }
     }
 }
@@ -138,6 +140,20 @@ pub enum Wish {
     },
     /// Give up; the voucher stays good.
     Cancel,
+    /// Deliver a message that is withheld: the owner's leave.
+    Release,
+}
+
+impl Wish {
+    /// The wish's name, for errors.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Replace { .. } => "wish_replace",
+            Self::Cancel => "wish_cancel",
+            Self::Release => "wish_release",
+        }
+    }
 }
 
 /// The supplier's recent orders, and what storage knows of them.
@@ -177,15 +193,21 @@ pub struct Decision {
     pub next: Option<Box<Redemption>>,
     /// What to do once that is durable.
     pub effect: Option<Effect>,
+    /// The choice of a plan behind it, where one was made.
+    pub choice: Option<Box<ChoiceRecord>>,
     /// When to look again, if no effect's outcome comes before; `None` when nothing is left to do.
     pub wake_at: Option<DateTime<Utc>>,
 }
 
 /// What the machine may know of the world.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
     /// The SKU's plans as they are now.
     pub plans: &'a [Plan],
+    /// How their sources and accounts do.
+    pub outlook: &'a Outlook,
+    /// What the operator has set.
+    pub rules: &'a Rules,
     /// The configured suppliers.
     pub suppliers: &'a BTreeMap<SupplierName, SupplierFacts>,
     /// The engine's times.
@@ -201,6 +223,10 @@ pub struct SupplierFacts {
     pub capabilities: Capabilities,
     /// Whether nobody else buys on the account, so that an order nobody claims may be adopted.
     pub is_exclusive: bool,
+    /// The currency of its prices.
+    pub currency: Currency,
+    /// What one unit of it is worth in the selling currency.
+    pub rate: Rate,
     /// The newest order known there.
     pub newest_known: Option<OrderId>,
 }
@@ -230,6 +256,8 @@ pub struct Timing {
     pub too_early_wait: Duration,
     /// A number is given back this long before its own end.
     pub expiry_margin: Duration,
+    /// How often inboxes are looked into, where others put wishes without a word.
+    pub inbox_look: Duration,
 }
 
 impl Default for Timing {
@@ -247,6 +275,7 @@ impl Default for Timing {
             poll_max: secs(10),
             too_early_wait: secs(30),
             expiry_margin: secs(10),
+            inbox_look: secs(1),
         }
     }
 }
@@ -273,6 +302,7 @@ impl Phase {
             Self::Releasing(_) => "releasing",
             Self::CoolingDown { .. } => "cooling_down",
             Self::Delivered(_) => "delivered",
+            Self::Withheld(_) => "withheld",
             Self::Failed(_) => "failed",
             Self::Cancelled => "cancelled",
         }

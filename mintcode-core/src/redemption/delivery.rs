@@ -9,7 +9,7 @@ use super::Held;
 use super::code::code_of;
 use crate::order::{Message, OrderStatus};
 
-/// A delivered code. Its `Debug` shows neither code nor text.
+/// A delivered code, or one that is withheld. Its `Debug` shows neither code nor text.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
     /// The number that received it, and all its messages.
@@ -49,8 +49,8 @@ impl Delivery {
     /// The newest message that carries a code, or the newest of all.
     #[must_use]
     pub fn message(&self) -> Option<&Message> {
-        let messages = &self.held.messages;
-        messages.iter().rev().find(|message| code_of(message).is_some()).or(messages.last())
+        let newest_first = || self.held.shown().rev();
+        newest_first().find(|message| code_of(message).is_some()).or_else(|| newest_first().next())
     }
 
     /// The code: the supplier's, or else the one found in the text. `None` where only text arrived.

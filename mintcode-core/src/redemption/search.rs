@@ -52,7 +52,7 @@ mod tests {
 
     use super::*;
     use crate::ids::{PlanId, SupplierName};
-    use crate::money::Amount;
+    use crate::money::{Amount, Currency, Rate};
     use crate::order::{Order, OrderId, OrderStatus, Phone, Sight};
     use crate::ports::Wanted;
 
@@ -73,6 +73,9 @@ mod tests {
                 max_cost: Amount::from_micros(200_000),
             },
             reason: String::new(),
+            is_probe: false,
+            currency: Currency::USD,
+            rate: Rate::ONE,
             intended_at: at(100),
             send_by: at(105),
             newest_known: Some(OrderId::new("50")),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::attempt::{AttemptRow, ClosedAttempt, Held, Intent, Outcome, Surplus};
 use super::delivery::{Delivery, Settlement};
 use crate::ids::{PlanId, RedemptionId, SkuId, WorkerId};
+use crate::money::{Amount, Currency};
 use crate::order::{OrderId, Phone};
 use crate::ports::Stop;
 use crate::sku::{LocalizedName, Policy, Sku};
@@ -26,6 +27,12 @@ pub struct Redemption {
     pub sku_name: LocalizedName,
     /// The product's slug at the suppliers.
     pub product: String,
+    /// What the voucher earns if a code is delivered: the SKU's price when it began.
+    #[serde(default)]
+    pub price: Amount,
+    /// The selling currency.
+    #[serde(default = "dollars")]
+    pub currency: Currency,
     /// The SKU's policy when it began.
     pub policy: Policy,
     /// Who began it.
@@ -66,6 +73,10 @@ pub struct Redemption {
     pub next: Option<RedemptionId>,
 }
 
+fn dollars() -> Currency {
+    Currency::USD
+}
+
 /// Where a redemption stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -89,6 +100,9 @@ pub enum Phase {
     },
     /// A code is stored. Final but for the order's settlement.
     Delivered(Delivery),
+    /// A message came that reads like one of a bank or a payment service: kept, not shown, and told to the operator, who
+    /// may release it. Final for the customer, as if it had failed.
+    Withheld(Delivery),
     /// It ended without a code. Final.
     Failed(Failure),
     /// The customer gave up. Final.
@@ -241,13 +255,14 @@ impl Holder {
 }
 
 impl Redemption {
-    /// A redemption of `voucher` that begins `now`, at version 1.
+    /// A redemption of `voucher` that begins `now`, at version 1. `currency` is the selling one.
     #[must_use]
     pub fn queued(
         id: RedemptionId,
         voucher: &Voucher,
         sku: &Sku,
         holder: Holder,
+        currency: Currency,
         now: DateTime<Utc>,
     ) -> Self {
         Self {
@@ -257,6 +272,9 @@ impl Redemption {
             sku: sku.id.clone(),
             sku_name: sku.name.clone(),
             product: sku.product.clone(),
+            // What replaces another voucher was paid for with that one.
+            price: if voucher.replaces.is_some() { Amount::ZERO } else { sku.price },
+            currency,
             policy: sku.policy.clone(),
             holder,
             tries_before: voucher.tries,
@@ -280,14 +298,16 @@ impl Redemption {
     /// Whether it has ended for the customer.
     #[must_use]
     pub fn is_final(&self) -> bool {
-        matches!(self.phase, Phase::Delivered(_) | Phase::Failed(_) | Phase::Cancelled)
+        matches!(self.phase, Phase::Delivered(_) | Phase::Withheld(_) | Phase::Failed(_) | Phase::Cancelled)
     }
 
     /// Whether nothing is left to do, at the supplier either.
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
         let settled = match &self.phase {
-            Phase::Delivered(delivery) => matches!(delivery.settlement, Settlement::Settled { .. }),
+            Phase::Delivered(delivery) | Phase::Withheld(delivery) => {
+                matches!(delivery.settlement, Settlement::Settled { .. })
+            }
             Phase::Failed(_) | Phase::Cancelled => true,
             Phase::Queued
             | Phase::Ordering(_)
@@ -318,13 +338,13 @@ impl Redemption {
         live.or_else(closed).map(|order| &order.phone)
     }
 
-    /// The order in the customer's hands, if there is one.
+    /// The order in the customer's hands, or whose message is withheld, if there is one.
     #[must_use]
     pub fn held(&self) -> Option<&Held> {
         match &self.phase {
             Phase::Waiting(held) => Some(held),
             Phase::Releasing(releasing) => Some(&releasing.held),
-            Phase::Delivered(delivery) => Some(&delivery.held),
+            Phase::Delivered(delivery) | Phase::Withheld(delivery) => Some(&delivery.held),
             Phase::Queued
             | Phase::Ordering(_)
             | Phase::Uncertain(_)
@@ -389,7 +409,8 @@ impl Redemption {
             Phase::Uncertain(search) => rows.push(AttemptRow::intended(&search.intent)),
             Phase::Waiting(held) => rows.push(AttemptRow::held(held)),
             Phase::Releasing(releasing) => rows.push(AttemptRow::held(&releasing.held)),
-            Phase::Delivered(delivery) => rows.push(delivered_row(delivery)),
+            Phase::Delivered(delivery) => rows.push(settled_row(delivery, Outcome::Delivered)),
+            Phase::Withheld(delivery) => rows.push(settled_row(delivery, Outcome::Withheld)),
             Phase::Queued | Phase::CoolingDown { .. } | Phase::Failed(_) | Phase::Cancelled => {}
         }
         rows.sort_by_key(|row| row.number);
@@ -397,10 +418,11 @@ impl Redemption {
     }
 }
 
-fn delivered_row(delivery: &Delivery) -> AttemptRow {
+fn settled_row(delivery: &Delivery, outcome: Outcome) -> AttemptRow {
     let (order_end, ended_at) = match delivery.settlement {
         Settlement::Settled { order_end, at } => (order_end, Some(at)),
         Settlement::Open { .. } | Settlement::Finishing { .. } => (None, None),
     };
-    AttemptRow { outcome: Some(Outcome::Delivered), order_end, ended_at, ..AttemptRow::held(&delivery.held) }
+    let sms_at = Some(delivery.delivered_at);
+    AttemptRow { outcome: Some(outcome), order_end, ended_at, sms_at, ..AttemptRow::held(&delivery.held) }
 }

@@ -84,14 +84,14 @@ impl Step<'_> {
             Phase::Waiting(held) => self.tick_waiting(held),
             Phase::Releasing(releasing) => self.tick_releasing(releasing),
             Phase::CoolingDown { until, plan } => self.tick_cooling_down(*until, plan),
-            Phase::Delivered(delivery) => self.tick_delivered(delivery),
+            Phase::Delivered(delivery) | Phase::Withheld(delivery) => self.tick_delivered(delivery),
             Phase::Failed(_) | Phase::Cancelled => self.stay(),
         }
     }
 
     /// Nothing changes; a look later.
     fn stay(&self) -> Decision {
-        Decision { next: None, effect: None, wake_at: self.wake_at(self.redemption) }
+        Decision { next: None, effect: None, choice: None, wake_at: self.wake_at(self.redemption) }
     }
 
     /// Nothing changes, and `effect` is performed.
@@ -104,7 +104,7 @@ impl Step<'_> {
         next.version = self.redemption.version + 1;
         next.updated_at = self.now;
         let wake_at = self.wake_at(&next);
-        Decision { next: Some(Box::new(next)), effect, wake_at }
+        Decision { next: Some(Box::new(next)), effect, choice: None, wake_at }
     }
 
     fn wake_at(&self, redemption: &Redemption) -> Option<DateTime<Utc>> {
@@ -116,7 +116,7 @@ impl Step<'_> {
             Phase::Waiting(held) => Some(self.next_poll(held).min(self.release_at(held))),
             Phase::Releasing(releasing) => Some(releasing.not_before.min(self.next_poll(&releasing.held))),
             Phase::CoolingDown { until, .. } => Some(*until),
-            Phase::Delivered(delivery) => match delivery.settlement {
+            Phase::Delivered(delivery) | Phase::Withheld(delivery) => match delivery.settlement {
                 Settlement::Open { until } => Some(until.min(self.next_poll(&delivery.held))),
                 Settlement::Finishing { not_before, .. } => Some(not_before),
                 Settlement::Settled { .. } => None,

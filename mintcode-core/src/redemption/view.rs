@@ -93,7 +93,7 @@ impl Redemption {
             Phase::Releasing(_) => Status::Releasing,
             Phase::CoolingDown { .. } => Status::CoolingDown,
             Phase::Delivered(_) => Status::Delivered,
-            Phase::Failed(_) => Status::Failed,
+            Phase::Failed(_) | Phase::Withheld(_) => Status::Failed,
             Phase::Cancelled => Status::Cancelled,
         }
     }
@@ -109,6 +109,9 @@ impl Redemption {
                 retryable: failure.kind.is_retryable() && redemptions_left > 0,
                 retry_at: failure.kind.is_retryable().then_some(failure.retry_at),
             }),
+            Phase::Withheld(_) => {
+                Some(FailureView { kind: FailureKind::ContactSupport, retryable: false, retry_at: None })
+            }
             _ => None,
         };
         let resumes_at = match &self.phase {

@@ -22,32 +22,41 @@
     reason = "a case is a test, and panics where the storage breaks its contract"
 )]
 
+pub mod alerts;
 pub mod batches;
 pub mod begin;
 pub mod catalogue;
+pub mod choices;
 pub mod claims;
 pub mod commit;
 pub mod inbox;
+pub mod ledger;
 pub mod ownership;
+pub mod replacing;
+pub mod searching;
+pub mod sources;
 mod stage;
 pub mod trails;
+pub mod velocity;
+pub mod wishes;
+pub mod withholding;
 
 use std::sync::Arc;
 
-use crate::ports::{Catalogue, Storage, Vouchers};
+use crate::ports::{Alerts, Catalogue, Reports, Storage, Vouchers};
 
 /// What the suite tests: one thing that implements every storage port.
-pub trait AllPorts: Storage + Catalogue + Vouchers {}
+pub trait AllPorts: Storage + Catalogue + Vouchers + Reports + Alerts {}
 
-impl<T: Storage + Catalogue + Vouchers> AllPorts for T {}
+impl<T: Storage + Catalogue + Vouchers + Reports + Alerts> AllPorts for T {}
 
 /// Storage with nothing in it, as a case gets it.
 pub type Subject = Arc<dyn AllPorts>;
 
 /// Makes every case of the suite a test.
 ///
-/// Takes an expression that makes a future of empty storage, which implements [`Storage`], [`Catalogue`] and
-/// [`Vouchers`]; see [the module](crate::testing::conformance).
+/// Takes an expression that makes a future of empty storage, which implements [`Storage`], [`Catalogue`], [`Vouchers`],
+/// [`Reports`] and [`Alerts`]; see [the module](crate::testing::conformance).
 #[macro_export]
 macro_rules! storage_conformance {
     (@cases $fresh:expr => $($group:ident: $($case:ident,)+;)+) => {
@@ -157,6 +166,8 @@ macro_rules! storage_conformance {
                 an_archived_sku_comes_back_when_replaced,
                 one_plan_is_changed_alone,
                 a_wrong_plan_change_changes_nothing,
+                several_skus_are_stored_together,
+                a_refused_sku_leaves_nothing_of_the_others,
             ;
             batches:
                 a_batch_is_read_back_whole,
@@ -177,6 +188,93 @@ macro_rules! storage_conformance {
                 a_trail_tells_everything_about_a_voucher,
                 a_trail_begins_with_minting,
                 trails_are_found_by_mask,
+            ;
+            velocity:
+                only_redemptions_that_begin_are_counted,
+                a_further_try_is_counted,
+                every_session_counts_alone,
+                an_address_counts_whoever_comes_from_it,
+                a_sku_counts_all_customers_together,
+                the_daily_ceiling_holds_beside_the_hours,
+                a_used_up_cap_changes_nothing,
+                of_many_at_once_no_more_begin_than_the_cap,
+                counts_that_no_cap_looks_at_are_forgotten,
+            ;
+            sources:
+                nothing_is_known_of_what_was_never_tried,
+                the_outlook_is_what_commits_made_of_it,
+                changes_of_a_source_are_applied_in_order,
+                skus_share_what_is_known_of_a_source,
+                an_outlook_tells_of_the_skus_own_plans,
+                changes_of_an_account_are_applied_in_order,
+                a_probe_is_won_by_one_of_sixty_four,
+                a_probe_that_is_taken_stores_nothing,
+                a_lease_that_ran_out_is_free,
+                nothing_told_at_once_is_lost,
+                what_is_observed_counts_like_what_is_committed,
+                a_voucher_whose_sources_are_off_is_not_locked,
+                a_dear_source_serves_whoever_pays_its_price,
+            ;
+            alerts:
+                every_kind_of_alert_is_read_back_whole,
+                an_alert_is_raised_once_per_crossing,
+                a_commit_raises_and_clears_in_order,
+                a_source_that_goes_off_is_told_of_once,
+                a_low_balance_is_told_of_once,
+                a_sku_without_a_plan_is_told_of_once,
+                many_at_once_raise_one_alert,
+                alerts_are_listed_newest_first,
+                an_open_alert_is_acknowledged_once,
+                what_was_told_is_told_no_more,
+                what_could_not_be_told_is_told_later,
+                what_is_over_before_it_is_told_is_told_all_the_same,
+            ;
+            ledger:
+                a_redemption_that_begins_is_booked,
+                the_books_of_a_run_are_read_back_whole,
+                an_entry_is_booked_once,
+                an_entry_is_told_apart_by_book_attempt_kind_and_order,
+                totals_add_up_by_day_sku_and_plan,
+                the_totals_are_the_sum_of_all_entries,
+            ;
+            choices:
+                choices_come_back_byte_for_byte_in_order,
+                a_change_without_a_choice_adds_none,
+            ;
+            searching:
+                redemptions_are_found_newest_first,
+                redemptions_of_one_moment_are_found_once,
+                redemptions_are_found_by_sku_and_status,
+                plans_are_told_by_their_attempts,
+                a_plans_attempts_are_told_as_they_stand,
+            ;
+            wishes:
+                every_wish_is_granted_or_refused_by_where_the_voucher_stands,
+                an_unknown_voucher_cannot_be_changed,
+                a_void_in_mid_run_asks_the_run_to_stop,
+                a_void_in_mid_run_yields_to_a_delivery,
+                an_end_in_mid_run_is_applied_when_the_run_ends,
+                an_expired_voucher_is_good_again_once_extended,
+                a_reset_gives_all_tries_back,
+                a_void_and_a_beginning_at_once_do_not_miss_each_other,
+                a_batch_is_taken_back_where_it_was_never_redeemed,
+                vouchers_expire_a_few_at_a_time,
+                an_end_tells_when_it_came,
+            ;
+            replacing:
+                a_fulfilled_voucher_is_replaced,
+                a_replacement_earns_nothing,
+                a_voucher_is_replaced_once,
+                many_at_once_replace_a_voucher_once,
+                only_fulfilled_vouchers_are_replaced,
+            ;
+            withholding:
+                a_withheld_message_is_kept_and_told,
+                another_redemption_may_follow_what_is_withheld,
+                a_withheld_message_is_released,
+                nothing_is_released_for_a_voucher_that_went_on,
+                nothing_is_released_for_a_voucher_that_was_taken_back,
+                a_withheld_message_goes_on_being_settled,
             ;
         }
     };
@@ -200,6 +298,15 @@ mod tests {
             include_str!("conformance/catalogue.rs"),
             include_str!("conformance/batches.rs"),
             include_str!("conformance/trails.rs"),
+            include_str!("conformance/velocity.rs"),
+            include_str!("conformance/sources.rs"),
+            include_str!("conformance/alerts.rs"),
+            include_str!("conformance/ledger.rs"),
+            include_str!("conformance/choices.rs"),
+            include_str!("conformance/searching.rs"),
+            include_str!("conformance/wishes.rs"),
+            include_str!("conformance/replacing.rs"),
+            include_str!("conformance/withholding.rs"),
         ];
         let cases = groups
             .iter()
@@ -210,6 +317,6 @@ mod tests {
             assert!(suite.contains(&format!(" {case},\n")), "{case} is missing in storage_conformance!");
             counted += 1;
         }
-        assert!(counted >= 60, "{counted} cases");
+        assert!(counted >= 150, "{counted} cases");
     }
 }

@@ -73,6 +73,22 @@ struct Books {
     answer_after: Duration,
     stop: Option<Stop>,
     has_no_list: bool,
+    /// What the catalogue says where it is not what the line costs.
+    listed: BTreeMap<(String, String), Option<Amount>>,
+    account: AccountShown,
+}
+
+struct AccountShown {
+    balance: Amount,
+    currency: Currency,
+    rating_milli: Option<i64>,
+}
+
+impl Default for AccountShown {
+    fn default() -> Self {
+        let balance = Amount::from_micros(100_000_000);
+        Self { balance, currency: Currency::USD, rating_milli: Some(96_000) }
+    }
 }
 
 impl FakeSupplier {
@@ -92,7 +108,8 @@ impl FakeSupplier {
         self.books().cancel_not_before = age;
     }
 
-    /// Refuses purchases for a reason that needs the operator, or no longer does.
+    /// Refuses purchases for a reason that needs the operator, or no longer does; with a key that is refused, the
+    /// account is not shown either.
     pub fn stop_sales(&self, stop: Option<Stop>) {
         self.books().stop = stop;
     }
@@ -100,6 +117,23 @@ impl FakeSupplier {
     /// Sells at once, and answers that much later.
     pub fn answer_purchases_after(&self, delay: Duration) {
         self.books().answer_after = delay;
+    }
+
+    /// Lists numbers of `country` and `operator` at `price`, or without one, whatever they cost.
+    pub fn list_price(&self, country: &str, operator: &str, price: Option<Amount>) {
+        self.books().listed.insert((country.to_owned(), operator.to_owned()), price);
+    }
+
+    /// Shows the account with this balance and standing, the latter in thousandths.
+    pub fn show_account(&self, balance: Amount, rating_milli: Option<i64>) {
+        let mut books = self.books();
+        books.account.balance = balance;
+        books.account.rating_milli = rating_milli;
+    }
+
+    /// Sells in this currency instead of dollars; wants to be said before an engine is built over it.
+    pub fn charge_in(&self, currency: Currency) {
+        self.books().account.currency = currency;
     }
 
     /// Has no list of orders from now on.
@@ -200,12 +234,16 @@ impl Supplier for FakeSupplier {
     }
 
     fn currency(&self) -> Currency {
-        Currency::USD
+        self.books().account.currency
     }
 
     async fn profile(&self) -> Result<Profile, CallError> {
-        let balance = Amount::from_micros(100_000_000);
-        Ok(Profile { id: "1".to_owned(), balance, currency: Currency::USD, rating_milli: Some(96_000) })
+        let books = self.books();
+        if books.stop == Some(Stop::Key) {
+            return Err(CallError::Stopped(Stop::Key));
+        }
+        let AccountShown { balance, currency, rating_milli } = books.account;
+        Ok(Profile { id: "1".to_owned(), balance, currency, rating_milli })
     }
 
     async fn buy(&self, permit: BuyPermit) -> Result<Order, BuyError> {
@@ -236,6 +274,13 @@ impl Supplier for FakeSupplier {
         self.settle(order, OrderStatus::Banned)
     }
 
+    async fn listed_price(&self, wanted: &Wanted) -> Result<Option<Amount>, CallError> {
+        let books = self.books();
+        let plan = (wanted.country.clone(), wanted.operator.clone());
+        let sold_at = books.lines.get(&plan).map(|line| line.price);
+        Ok(books.listed.get(&plan).copied().unwrap_or(sold_at))
+    }
+
     async fn recent_orders(&self, skip: u64) -> Result<Vec<ListedOrder>, CallError> {
         let now = self.clock.now();
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);
@@ -248,5 +293,41 @@ impl Supplier for FakeSupplier {
             sight: sold.sight(now),
         });
         Ok(page.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::TokioClock;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_catalogue_tells_what_a_number_costs_unless_it_lies() {
+        let supplier = FakeSupplier::new(Arc::new(TokioClock::default()));
+        let wanted = Wanted {
+            product: "telegram".to_owned(),
+            country: "canada".to_owned(),
+            operator: "virtual4".to_owned(),
+            max_cost: Amount::MAX,
+        };
+        assert_eq!(supplier.listed_price(&wanted).await.unwrap(), None);
+        supplier.stock("canada", "virtual4", Line::default());
+        assert_eq!(supplier.listed_price(&wanted).await.unwrap(), Some(Line::default().price));
+        supplier.list_price("canada", "virtual4", Some(Amount::from_micros(1)));
+        assert_eq!(supplier.listed_price(&wanted).await.unwrap(), Some(Amount::from_micros(1)));
+        supplier.list_price("canada", "virtual4", None);
+        assert_eq!(supplier.listed_price(&wanted).await.unwrap(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_account_is_shown_as_it_was_set_unless_the_key_is_refused() {
+        let supplier = FakeSupplier::new(Arc::new(TokioClock::default()));
+        supplier.show_account(Amount::from_micros(7), Some(79_999));
+        let profile = supplier.profile().await.unwrap();
+        assert_eq!((profile.balance, profile.rating_milli), (Amount::from_micros(7), Some(79_999)));
+        supplier.stop_sales(Some(Stop::Key));
+        assert!(matches!(supplier.profile().await, Err(CallError::Stopped(Stop::Key))));
+        supplier.stop_sales(Some(Stop::Balance));
+        assert!(supplier.profile().await.is_ok());
     }
 }

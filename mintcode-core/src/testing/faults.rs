@@ -6,17 +6,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
+use crate::health::{Account, Health, Outlook, Source};
 use crate::ids::{BatchId, PlanId, RedemptionId, SkuId, SupplierName, WorkerId};
-use crate::money::Currency;
+use crate::ledger::Booked;
+use crate::money::{Amount, Currency};
 use crate::order::{ListedOrder, Order, OrderId, Sight};
 use crate::ports::{
-    BatchSummary, Begin, Begun, BuyError, BuyPermit, CallError, Capabilities, Catalogue, Claims, Commit,
-    Inbox, InboxItem, Inserted, NewBatch, PlanChange, Profile, Put, SkuError, Storage, StorageError,
-    Supplier, VoucherTrail, Vouchers, Wanted,
+    AlertRow, Alerts, BatchSummary, Begin, Begun, BuyError, BuyPermit, CallError, Capabilities, Catalogue,
+    ChangeError, Claims, Commit, Inbox, InboxItem, Inserted, LedgerTotal, NewBatch, Observed, PlanChange,
+    PlanTotal, Profile, Put, RedemptionSearch, Reports, SkuError, Storage, StorageError, Supplier,
+    VoucherTrail, Vouchers, Wanted,
 };
 use crate::redemption::{Redemption, Snapshot};
 use crate::sku::Sku;
-use crate::voucher::{Label, Mask, Shape, VoucherHash};
+use crate::voucher::{Label, Mask, Shape, VoidReason, Voucher, VoucherEvent, VoucherHash};
 
 /// When a call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +120,7 @@ impl<P> Faulty<P> {
     }
 
     async fn write<T>(&self, work: impl Future<Output = Result<T, StorageError>>) -> Result<T, StorageError> {
-        self.faults.around(work, unavailable, || StorageError::Unknown("the answer was lost".into())).await
+        self.faults.around(work, unavailable, lost).await
     }
 
     async fn call<T>(&self, work: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {
@@ -128,6 +131,10 @@ impl<P> Faulty<P> {
 
 fn unavailable() -> StorageError {
     StorageError::Unavailable("the storage is away".into())
+}
+
+fn lost() -> StorageError {
+    StorageError::Unknown("the answer was lost".into())
 }
 
 #[async_trait]
@@ -186,6 +193,18 @@ impl<P: Storage> Storage for Faulty<P> {
         self.read(self.port.claims(supplier, wanted, orders, except)).await
     }
 
+    async fn outlook(&self, sku: &SkuId) -> Result<Option<(Sku, Outlook)>, StorageError> {
+        self.read(self.port.outlook(sku)).await
+    }
+
+    async fn observe(&self, observed: Observed) -> Result<(), StorageError> {
+        self.write(self.port.observe(observed)).await
+    }
+
+    async fn forget_idle(&self, now: DateTime<Utc>) -> Result<u64, StorageError> {
+        self.write(self.port.forget_idle(now)).await
+    }
+
     async fn newest_order(&self, supplier: &SupplierName) -> Result<Option<OrderId>, StorageError> {
         self.read(self.port.newest_order(supplier)).await
     }
@@ -194,8 +213,12 @@ impl<P: Storage> Storage for Faulty<P> {
 #[async_trait]
 impl<P: Catalogue> Catalogue for Faulty<P> {
     async fn put_sku(&self, sku: Sku, put: Put) -> Result<bool, SkuError> {
-        let lost = || SkuError::Storage(StorageError::Unknown("the answer was lost".into()));
-        self.faults.around(self.port.put_sku(sku, put), || unavailable().into(), lost).await
+        self.faults.around(self.port.put_sku(sku, put), || unavailable().into(), || lost().into()).await
+    }
+
+    async fn put_skus(&self, skus: Vec<Sku>, put: Put) -> Result<Vec<bool>, (usize, SkuError)> {
+        let work = self.port.put_skus(skus, put);
+        self.faults.around(work, || (0, unavailable().into()), || (0, lost().into())).await
     }
 
     async fn sku(&self, id: &SkuId) -> Result<Option<Sku>, StorageError> {
@@ -207,13 +230,12 @@ impl<P: Catalogue> Catalogue for Faulty<P> {
     }
 
     async fn archive_sku(&self, id: &SkuId) -> Result<(), SkuError> {
-        let lost = || SkuError::Storage(StorageError::Unknown("the answer was lost".into()));
-        self.faults.around(self.port.archive_sku(id), || unavailable().into(), lost).await
+        self.faults.around(self.port.archive_sku(id), || unavailable().into(), || lost().into()).await
     }
 
     async fn change_plan(&self, sku: &SkuId, plan: &PlanId, change: PlanChange) -> Result<Sku, SkuError> {
-        let lost = || SkuError::Storage(StorageError::Unknown("the answer was lost".into()));
-        self.faults.around(self.port.change_plan(sku, plan, change), || unavailable().into(), lost).await
+        let work = self.port.change_plan(sku, plan, change);
+        self.faults.around(work, || unavailable().into(), || lost().into()).await
     }
 }
 
@@ -235,6 +257,19 @@ impl<P: Vouchers> Vouchers for Faulty<P> {
         self.read(self.port.batches(before, limit)).await
     }
 
+    async fn change_voucher(&self, hash: VoucherHash, event: VoucherEvent) -> Result<Voucher, ChangeError> {
+        let work = self.port.change_voucher(hash, event);
+        self.faults.around(work, || unavailable().into(), || lost().into()).await
+    }
+
+    async fn void_batch(&self, id: BatchId, reason: &VoidReason) -> Result<Option<u64>, StorageError> {
+        self.write(self.port.void_batch(id, reason)).await
+    }
+
+    async fn expire_vouchers(&self, now: DateTime<Utc>, limit: u32) -> Result<u64, StorageError> {
+        self.write(self.port.expire_vouchers(now, limit)).await
+    }
+
     async fn seal_batch(&self, id: BatchId) -> Result<bool, StorageError> {
         self.write(self.port.seal_batch(id)).await
     }
@@ -253,6 +288,68 @@ impl<P: Vouchers> Vouchers for Faulty<P> {
 
     async fn trails_by_mask(&self, mask: Mask, limit: u32) -> Result<Vec<VoucherTrail>, StorageError> {
         self.read(self.port.trails_by_mask(mask, limit)).await
+    }
+}
+
+#[async_trait]
+impl<P: Reports> Reports for Faulty<P> {
+    async fn redemptions(
+        &self,
+        search: RedemptionSearch,
+        limit: u32,
+    ) -> Result<Vec<Redemption>, StorageError> {
+        self.read(self.port.redemptions(search, limit)).await
+    }
+
+    async fn choices(&self, redemption: RedemptionId) -> Result<Vec<String>, StorageError> {
+        self.read(self.port.choices(redemption)).await
+    }
+
+    async fn booked(&self, redemption: RedemptionId) -> Result<Vec<Booked>, StorageError> {
+        self.read(self.port.booked(redemption)).await
+    }
+
+    async fn ledger_totals(
+        &self,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<Vec<LedgerTotal>, StorageError> {
+        self.read(self.port.ledger_totals(from, to)).await
+    }
+
+    async fn plan_totals(
+        &self,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<Vec<PlanTotal>, StorageError> {
+        self.read(self.port.plan_totals(from, to)).await
+    }
+
+    async fn sources(&self) -> Result<Vec<(Source, Health)>, StorageError> {
+        self.read(self.port.sources()).await
+    }
+
+    async fn accounts(&self) -> Result<Vec<(SupplierName, Account)>, StorageError> {
+        self.read(self.port.accounts()).await
+    }
+}
+
+#[async_trait]
+impl<P: Alerts> Alerts for Faulty<P> {
+    async fn alerts(&self, open: bool, limit: u32) -> Result<Vec<AlertRow>, StorageError> {
+        self.read(self.port.alerts(open, limit)).await
+    }
+
+    async fn acknowledge(&self, id: i64, now: DateTime<Utc>) -> Result<bool, StorageError> {
+        self.write(self.port.acknowledge(id, now)).await
+    }
+
+    async fn untold(&self, now: DateTime<Utc>, limit: u32) -> Result<Vec<AlertRow>, StorageError> {
+        self.read(self.port.untold(now, limit)).await
+    }
+
+    async fn told(&self, id: i64, again_at: Option<DateTime<Utc>>) -> Result<(), StorageError> {
+        self.write(self.port.told(id, again_at)).await
     }
 }
 
@@ -289,6 +386,10 @@ impl<P: Supplier> Supplier for Faulty<P> {
 
     async fn ban(&self, order: &OrderId) -> Result<Sight, CallError> {
         self.call(self.port.ban(order)).await
+    }
+
+    async fn listed_price(&self, wanted: &Wanted) -> Result<Option<Amount>, CallError> {
+        self.call(self.port.listed_price(wanted)).await
     }
 
     async fn recent_orders(&self, skip: u64) -> Result<Vec<ListedOrder>, CallError> {

@@ -1,17 +1,25 @@
 //! Storage that lives and dies with the process.
 
+mod alerts;
+mod begin;
 mod catalogue;
+mod commit;
 mod redemptions;
+mod reports;
 mod vouchers;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
+use self::alerts::StoredAlert;
+use crate::health::{Account, Health, Source};
 use crate::ids::{RedemptionId, SkuId, SupplierName};
+use crate::ledger::Booked;
 use crate::order::OrderId;
 use crate::ports::{Inbox, NewBatch, StorageError};
 use crate::redemption::{HolderKey, Redemption, Snapshot};
 use crate::sku::Sku;
+use crate::velocity::Counter;
 use crate::voucher::{Voucher, VoucherHash};
 
 /// Storage in memory, as strict as a database: it passes
@@ -34,6 +42,18 @@ struct State {
     idempotency: HashMap<HolderKey, VoucherHash>,
     inbox: BTreeMap<i64, (RedemptionId, Inbox)>,
     last_inbox_id: i64,
+    /// What was begun lately, by the key it counts under.
+    begun: BTreeMap<String, Counter>,
+    sources: BTreeMap<Source, Health>,
+    accounts: BTreeMap<SupplierName, Account>,
+    /// In the order of booking.
+    ledger: BTreeMap<RedemptionId, Vec<Booked>>,
+    /// The texts of the records, in the order of choosing.
+    choices: HashMap<RedemptionId, Vec<String>>,
+    /// In the order of raising: the alert at place `n` has the id `n + 1`.
+    alerts: Vec<StoredAlert>,
+    /// The places of alerts that are open, by their keys.
+    open_alerts: HashMap<String, usize>,
 }
 
 impl MemoryStorage {

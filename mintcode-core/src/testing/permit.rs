@@ -7,9 +7,11 @@ use chrono::{DateTime, Utc};
 use super::{MemoryStorage, SeededEntropy, TokioClock, sample};
 use crate::engine::Notices;
 use crate::engine::journal::Journal;
+use crate::health::HealthRules;
 use crate::ids::{RedemptionId, SupplierName};
+use crate::money::{Currency, Rate};
 use crate::ports::{Begin, BeginBy, Begun, BuyPermit, Catalogue, Put, Storage, Vouchers, Wanted};
-use crate::redemption::{Effect, Holder, Intent, Phase, Redemption};
+use crate::redemption::{Effect, Holder, Intent, Phase, Redemption, Timing};
 
 /// Stores an intent to buy `wanted` in a storage of its own, and returns the permit that comes of it.
 ///
@@ -26,6 +28,8 @@ pub async fn permit(wanted: Wanted, send_by: DateTime<Utc>) -> BuyPermit {
     let begin = Begin {
         by: BeginBy::Code(vec![hash]),
         holder: Holder::default(),
+        address: None,
+        rules: sample::rules(),
         id: RedemptionId::draw(&SeededEntropy::new(1)),
         owner: None,
         now: TokioClock::epoch(),
@@ -39,13 +43,17 @@ pub async fn permit(wanted: Wanted, send_by: DateTime<Utc>) -> BuyPermit {
         supplier: SupplierName::default(),
         wanted,
         reason: "a test".to_owned(),
+        is_probe: false,
+        currency: Currency::USD,
+        rate: Rate::ONE,
         intended_at: TokioClock::epoch(),
         send_by,
         newest_known: None,
     };
     let next =
         Redemption { phase: Phase::Ordering(intent), version: before.version + 1, ..(*before).clone() };
-    let journal = Journal::new(storage, Notices::default());
-    let committed = journal.commit(&before, next, Some(&Effect::Buy), Vec::new()).await;
+    let rules = HealthRules::default();
+    let journal = Journal::new(storage, Notices::default(), rules, &Timing::default());
+    let committed = journal.commit(&before, next, None, Some(&Effect::Buy), Vec::new()).await;
     committed.ok().and_then(|committed| committed.permit).expect("a stored intent gives a permit")
 }

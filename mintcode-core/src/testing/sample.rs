@@ -1,13 +1,16 @@
 //! Samples: a test names only what it is about.
 
+use std::sync::{Arc, LazyLock};
+
 use chrono::{DateTime, Utc};
 
 use super::{SeededEntropy, TokioClock};
 use crate::ids::{BatchId, PlanId, SkuId, SupplierName};
 use crate::money::Amount;
 use crate::ports::{Entropy, NewBatch};
+use crate::rules::Rules;
 use crate::sku::{LocalizedName, Plan, Policy, Sku};
-use crate::voucher::{BatchNonce, KeyId, Label, Mask, Shape, VoucherHash};
+use crate::voucher::{BatchNonce, KeyId, Label, Mask, Shape, Voucher, VoucherHash, VoucherState};
 
 /// A plan's id.
 ///
@@ -84,8 +87,39 @@ pub fn batch(sku: &Sku, count: u32) -> (NewBatch, Vec<(VoucherHash, Mask)>) {
         minted_by: "test".to_owned(),
         minted_at: now(),
         idempotency: None,
+        replaces: None,
     };
     (batch, vouchers)
+}
+
+/// A voucher of `sku` that nobody redeemed, different from every other one, and stored nowhere.
+#[must_use]
+pub fn voucher(sku: &Sku) -> Voucher {
+    let (batch, vouchers) = batch(sku, 1);
+    let (hash, mask) = vouchers[0];
+    Voucher {
+        hash,
+        key_id: batch.key_id,
+        mask,
+        batch: batch.id,
+        sku: batch.sku,
+        state: VoucherState::Issued,
+        tries: 0,
+        buys: 0,
+        expires_at: batch.expires_at,
+        ready_at: None,
+        start_behind: None,
+        redemption: None,
+        void: None,
+        replaces: None,
+    }
+}
+
+/// The rules that are built in. Made once, because patterns take a moment to read.
+#[must_use]
+pub fn rules() -> Arc<Rules> {
+    static RULES: LazyLock<Arc<Rules>> = LazyLock::new(Arc::default);
+    Arc::clone(&RULES)
 }
 
 /// When the clock begins.

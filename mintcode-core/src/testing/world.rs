@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{FakeSupplier, Faults, Faulty, MemoryStorage, SeededEntropy, TokioClock};
-use crate::engine::{Engine, MintRequest, Proof, RedeemError, Redeemer, Running};
-use crate::ids::{RedemptionId, SupplierName};
+use super::{FakeSupplier, Faults, Faulty, MemoryStorage, RecordedAlerts, SeededEntropy, TokioClock};
+use crate::engine::{Engine, Issuer, MintRequest, Proof, RedeemError, Redeemer, Running, Support};
+use crate::ids::{RedemptionId, SkuId, SupplierName};
+use crate::money::Currency;
 use crate::ports::{Catalogue, Put, Storage};
 use crate::redemption::{Redemption, Timing};
+use crate::rules::Rules;
 use crate::sku::Sku;
 use crate::voucher::{VoucherKeys, VoucherSecret};
 
@@ -19,74 +21,155 @@ pub struct World {
     pub supplier: FakeSupplier,
     /// What customers ask for.
     pub redeemer: Redeemer,
+    /// What operators ask for.
+    pub support: Support,
+    /// What the operator was told.
+    pub alerts: RecordedAlerts,
     /// The voucher's code.
     pub code: String,
+    sku: SkuId,
+    issuer: Issuer,
     ports: Arc<Faulty<MemoryStorage>>,
-    is_exclusive: bool,
-    faults: Arc<Faults>,
+    setup: WorldBuilder,
     clock: TokioClock,
-    timing: Timing,
     running: Running,
     starts: u64,
 }
 
-impl World {
-    /// A world that sells `sku` and has minted one voucher of it. Calls count, and fail, from now on.
+/// Collects what makes a [`World`] another one.
+#[derive(Clone)]
+pub struct WorldBuilder {
+    sku: Sku,
+    faults: Arc<Faults>,
+    timing: Timing,
+    is_exclusive: bool,
+    rules: Rules,
+    currency: Currency,
+}
+
+impl WorldBuilder {
+    /// The faults that calls count under and fail by; none unless set.
+    #[must_use]
+    pub fn faults(mut self, faults: Arc<Faults>) -> Self {
+        self.faults = faults;
+        self
+    }
+
+    /// The engine's times; the default ones unless set.
+    #[must_use]
+    pub fn timing(mut self, timing: Timing) -> Self {
+        self.timing = timing;
+        self
+    }
+
+    /// The supplier's account is shared with others.
+    #[must_use]
+    pub fn shared_account(mut self) -> Self {
+        self.is_exclusive = false;
+        self
+    }
+
+    /// What the operator has set; the built-in rules unless set.
+    #[must_use]
+    pub fn rules(mut self, rules: Rules) -> Self {
+        self.rules = rules;
+        self
+    }
+
+    /// The currency of the supplier; dollars unless set. Any other one wants a rate among the rules.
+    #[must_use]
+    pub fn supplier_currency(mut self, currency: Currency) -> Self {
+        self.currency = currency;
+        self
+    }
+
+    /// Mints one voucher and starts the engine. Calls count, and fail, from then on.
     ///
     /// # Panics
     ///
     /// If minting into an empty storage fails, which would be a bug.
+    pub async fn start(self) -> World {
+        let clock = TokioClock::default();
+        let storage = Arc::new(MemoryStorage::default());
+        let supplier = FakeSupplier::new(Arc::new(clock));
+        supplier.charge_in(self.currency);
+        let id = self.sku.id.clone();
+        storage.put_sku(self.sku.clone(), Put::Create).await.expect("an empty catalogue takes any SKU");
+
+        let direct = Faulty::new(Arc::clone(&storage), Faults::none());
+        let without_faults = Self { faults: Faults::none(), ..self.clone() };
+        let alerts = RecordedAlerts::default();
+        let minting = assemble(Arc::new(direct), &supplier, &without_faults, clock, &alerts, 0);
+        let issuer = minting.issuer();
+        let code = mint(&issuer, &id).await;
+
+        let ports = Arc::new(Faulty::new(Arc::clone(&storage), Arc::clone(&self.faults)));
+        let engine = assemble(Arc::clone(&ports), &supplier, &self, clock, &alerts, 1);
+        let (redeemer, support) = (engine.redeemer(), engine.support());
+        let running = engine.start();
+        World {
+            storage,
+            supplier,
+            redeemer,
+            support,
+            alerts,
+            code,
+            sku: id,
+            issuer,
+            ports,
+            setup: self,
+            clock,
+            running,
+            starts: 1,
+        }
+    }
+}
+
+impl World {
+    /// A world that sells `sku`, to be set up further.
+    #[must_use]
+    pub fn builder(sku: Sku) -> WorldBuilder {
+        WorldBuilder {
+            sku,
+            faults: Faults::none(),
+            timing: Timing::default(),
+            is_exclusive: true,
+            rules: Rules::default(),
+            currency: Currency::USD,
+        }
+    }
+
+    /// A world that sells `sku` and has minted one voucher of it. Calls count, and fail, from now on.
+    ///
+    /// # Panics
+    ///
+    /// As [`WorldBuilder::start`].
     pub async fn new(sku: Sku, faults: Arc<Faults>) -> Self {
-        Self::with(sku, faults, Timing::default(), true).await
+        Self::builder(sku).faults(faults).start().await
     }
 
     /// The same with other times, or an account that is shared with others.
     ///
     /// # Panics
     ///
-    /// As [`World::new`].
+    /// As [`WorldBuilder::start`].
     pub async fn with(sku: Sku, faults: Arc<Faults>, timing: Timing, is_exclusive: bool) -> Self {
-        let clock = TokioClock::default();
-        let storage = Arc::new(MemoryStorage::default());
-        let supplier = FakeSupplier::new(Arc::new(clock));
-        let id = sku.id.clone();
-        storage.put_sku(sku, Put::Create).await.expect("an empty catalogue takes any SKU");
+        let builder = Self::builder(sku).faults(faults).timing(timing);
+        WorldBuilder { is_exclusive, ..builder }.start().await
+    }
 
-        let direct = Faulty::new(Arc::clone(&storage), Faults::none());
-        let minting = assemble(Arc::new(direct), &supplier, &Faults::none(), clock, &timing, is_exclusive, 0);
-        let request = MintRequest {
-            sku: &id,
-            count: 1,
-            expires_in: None,
-            note: None,
-            minted_by: "test".to_owned(),
-            idempotency: None,
-        };
-        let mut minted = minting.issuer().mint(request).await.expect("an empty storage takes any batch");
-        let code = minted.codes.next().expect("a batch of one has a code").reveal();
-
-        let ports = Arc::new(Faulty::new(Arc::clone(&storage), Arc::clone(&faults)));
-        let engine = assemble(Arc::clone(&ports), &supplier, &faults, clock, &timing, is_exclusive, 1);
-        let redeemer = engine.redeemer();
-        let running = engine.start();
-        Self {
-            storage,
-            supplier,
-            redeemer,
-            code,
-            ports,
-            is_exclusive,
-            faults,
-            clock,
-            timing,
-            running,
-            starts: 1,
-        }
+    /// Mints one more voucher, past the faults, and returns its code.
+    ///
+    /// # Panics
+    ///
+    /// If the SKU is off sale.
+    pub async fn mint(&self) -> String {
+        mint(&self.issuer, &self.sku).await
     }
 
     /// Posts the voucher, again and again while storage fails, as a patient customer with one idempotency key would.
     pub async fn redeem(&self) -> Result<Redemption, RedeemError> {
-        let proof = Proof { session: None, idempotency: Some("one customer") };
+        let proof = Proof { idempotency: Some("one customer"), ..Proof::default() };
         loop {
             match self.redeemer.redeem(&self.code, proof).await {
                 Err(RedeemError::Storage(_)) => tokio::time::sleep(Duration::from_secs(1)).await,
@@ -144,38 +227,95 @@ impl World {
         let engine = assemble(
             Arc::clone(&self.ports),
             &self.supplier,
-            &self.faults,
+            &self.setup,
             self.clock,
-            &self.timing,
-            self.is_exclusive,
+            &self.alerts,
             self.starts,
         );
         self.redeemer = engine.redeemer();
+        self.support = engine.support();
         self.running = engine.start();
         self
     }
 }
 
+async fn mint(issuer: &Issuer, sku: &SkuId) -> String {
+    let request = MintRequest {
+        sku,
+        count: 1,
+        expires_in: None,
+        note: None,
+        minted_by: "test".to_owned(),
+        idempotency: None,
+    };
+    let mut minted =
+        issuer.mint(request).await.expect("storage without faults takes any batch of a SKU on sale");
+    minted.codes.next().expect("a batch of one has a code").reveal()
+}
+
 fn assemble(
     ports: Arc<Faulty<MemoryStorage>>,
     supplier: &FakeSupplier,
-    faults: &Arc<Faults>,
+    setup: &WorldBuilder,
     clock: TokioClock,
-    timing: &Timing,
-    is_exclusive: bool,
+    alerts: &RecordedAlerts,
     seed: u64,
 ) -> Engine {
     let secret =
         VoucherSecret::new("a secret of this test, 32 bytes or more").expect("the secret is long enough");
-    let supplier = Arc::new(Faulty::new(Arc::new(supplier.clone()), Arc::clone(faults)));
+    let supplier = Arc::new(Faulty::new(Arc::new(supplier.clone()), Arc::clone(&setup.faults)));
     Engine::builder(
         ports,
         Arc::new(clock),
         Arc::new(SeededEntropy::new(seed)),
         VoucherKeys::new(&secret, &[]),
     )
-    .timing(timing.clone())
-    .supplier(SupplierName::default(), supplier, is_exclusive, 50)
+    .timing(setup.timing.clone())
+    .rules(setup.rules.clone())
+    .alerts(Arc::new(alerts.clone()))
+    .supplier(SupplierName::default(), supplier, setup.is_exclusive, 50)
     .build()
-    .expect("the default times fit together")
+    .expect("the default times fit together, and the supplier's currency has a rate")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::Alert;
+    use crate::ledger::Book;
+    use crate::money::{Amount, Rates};
+    use crate::redemption::Phase;
+    use crate::testing::{Line, sample};
+
+    #[tokio::test(start_paused = true)]
+    async fn an_alert_that_cannot_be_told_is_told_once_it_can() {
+        let world = World::builder(sample::sku("tg")).start().await;
+        world.alerts.set_broken(true);
+        let redemption = world.redeem().await.unwrap();
+        world.at_rest(redemption.id).await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(world.alerts.told(), []);
+        assert!(world.alerts.failed().len() > 1, "it was tried again");
+        world.alerts.set_broken(false);
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert_eq!(world.alerts.told(), [Alert::NoPlanLeft { sku: redemption.sku }]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_supplier_charges_in_its_own_currency() {
+        let roubles: Currency = "RUB".parse().unwrap();
+        let rates = [(roubles, "0.0125".parse().unwrap())].into();
+        let rules = Rules { rates: Rates { selling: Currency::USD, rates }, ..Rules::default() };
+        let world = World::builder(sample::sku("tg")).rules(rules).supplier_currency(roubles).start().await;
+        world.supplier.stock("canada", "virtual4", Line::default());
+        let redemption = world.redeem().await.unwrap();
+        let done = world.at_rest(redemption.id).await;
+        assert!(matches!(done.phase, Phase::Delivered(_)), "{:?}", done.phase);
+        let day = Duration::from_hours(24);
+        let totals = world.support.ledger_totals(sample::now(), sample::now() + day).await.unwrap();
+        let cost = totals.iter().find(|total| total.plan.is_some() && total.book == Book::Cost);
+        // 0.12 roubles.
+        assert_eq!(cost.unwrap().value, Amount::from_micros(1_500));
+        assert_ne!(world.mint().await, world.code);
+    }
 }

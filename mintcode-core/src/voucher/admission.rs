@@ -3,9 +3,13 @@
 use chrono::{DateTime, Utc};
 
 use super::{Voucher, VoucherEvent, VoucherState};
-use crate::ids::RedemptionId;
+use crate::alert::{Alert, AlertChange};
+use crate::health::{Outlook, Source, Standing};
+use crate::ids::{RedemptionId, SkuId};
 use crate::redemption::{Holder, Phase, Redemption};
+use crate::rules::Rules;
 use crate::sku::Sku;
+use crate::velocity::{Cap, Counter, Excess};
 
 /// What is to happen to someone who posted a voucher.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,9 +62,27 @@ pub enum Refusal {
         /// When the next redemption may begin.
         until: DateTime<Utc>,
     },
-    /// No plan of the SKU is switched on.
-    #[error("no plan is switched on")]
-    Unavailable,
+    /// No plan of the SKU may be tried now.
+    #[error("no plan may be tried now")]
+    Unavailable {
+        /// When one may be; `None` where an operator has to switch one on.
+        until: Option<DateTime<Utc>>,
+    },
+    /// The SKU's product, or every country of its plans, is on the deny list.
+    #[error("the SKU is not offered")]
+    NotOffered,
+    /// The customer, or everybody together, began too many redemptions lately.
+    #[error("too many redemptions were begun")]
+    TooMany {
+        /// When another one may begin.
+        until: DateTime<Utc>,
+    },
+    /// The customer, or everybody together, began too many redemptions today.
+    #[error("the daily limit is reached")]
+    DailyLimit {
+        /// When another one may begin.
+        until: DateTime<Utc>,
+    },
     /// The idempotency key was used with another voucher.
     #[error("the idempotency key was used with another voucher")]
     IdempotencyMismatch,
@@ -80,6 +102,26 @@ pub struct Request {
     pub again: Option<RedemptionId>,
 }
 
+/// What a new redemption depends on beside its voucher.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings<'a> {
+    /// How the sources and accounts of the SKU's plans do.
+    pub outlook: &'a Outlook,
+    /// What the operator has set.
+    pub rules: &'a Rules,
+    /// What was begun lately under each of the request's keys, with the cap of each.
+    pub begun: &'a [(Cap, Counter)],
+}
+
+impl Refusal {
+    /// What the refusal of a voucher of `sku` means to the operator.
+    #[must_use]
+    pub fn alert(&self, sku: &SkuId) -> Option<AlertChange> {
+        matches!(self, Self::Unavailable { .. })
+            .then(|| AlertChange::raise(Alert::NoPlanLeft { sku: sku.clone() }))
+    }
+}
+
 /// Decides on `voucher`, whose SKU is `sku` and whose latest redemption is `last`.
 #[must_use]
 pub fn admit(
@@ -87,6 +129,7 @@ pub fn admit(
     sku: &Sku,
     last: Option<&Redemption>,
     request: Request,
+    around: &Surroundings<'_>,
     now: DateTime<Utc>,
 ) -> Admission {
     let mut request = request;
@@ -112,7 +155,7 @@ pub fn admit(
         VoucherState::Cancelled => Admission::Refused(Refusal::Cancelled),
         VoucherState::Issued | VoucherState::RetryableFailed => {
             let follows = last.filter(|_| same_holder || request.again.is_some()).map(|last| last.id);
-            begin(voucher, sku, request, follows, now)
+            begin(voucher, sku, request, follows, around, now)
         }
     }
 }
@@ -122,6 +165,7 @@ fn begin(
     sku: &Sku,
     request: Request,
     follows: Option<RedemptionId>,
+    around: &Surroundings<'_>,
     now: DateTime<Utc>,
 ) -> Admission {
     if voucher.expires_at.is_some_and(|end| now >= end) {
@@ -136,8 +180,8 @@ fn begin(
     if let Some(until) = voucher.ready_at.filter(|ready| now < *ready) {
         return Admission::Refused(Refusal::CoolingDown { until });
     }
-    if !sku.plans.iter().any(|plan| plan.enabled) {
-        return Admission::Refused(Refusal::Unavailable);
+    if let Some(refusal) = closed(sku, around, now).or_else(|| too_many(around, now)) {
+        return Admission::Refused(refusal);
     }
 
     let lifetime_end = now + sku.policy.voucher_lifetime;
@@ -147,7 +191,8 @@ fn begin(
         None if is_first => Some(lifetime_end),
         end => end,
     };
-    let redemption = Redemption::queued(request.id, &voucher, sku, request.holder, now);
+    let redemption =
+        Redemption::queued(request.id, &voucher, sku, request.holder, around.rules.rates.selling, now);
     match voucher.apply(VoucherEvent::Lock { redemption: request.id, expires_at }) {
         Ok(voucher) => {
             Admission::Begin { voucher: Box::new(voucher), redemption: Box::new(redemption), follows }
@@ -155,4 +200,32 @@ fn begin(
         // Only `Issued` and `RetryableFailed` come here, and both can be locked.
         Err(_) => Admission::Refused(Refusal::Busy),
     }
+}
+
+/// Why no plan of the SKU may be tried now, if none may.
+fn closed(sku: &Sku, around: &Surroundings<'_>, now: DateTime<Utc>) -> Option<Refusal> {
+    let deny = &around.rules.deny;
+    let mut allowed = sku.plans.iter().filter(|plan| !deny.country(&plan.country)).peekable();
+    if deny.service(&sku.product).is_some() || (!sku.plans.is_empty() && allowed.peek().is_none()) {
+        return Some(Refusal::NotOffered);
+    }
+    let mut until: Option<DateTime<Utc>> = None;
+    for plan in allowed.filter(|plan| plan.enabled) {
+        let cap = sku.policy.max_cost.map_or(plan.max_cost, |cost| cost.min(plan.max_cost));
+        let health = around.outlook.sources.get(&Source::of_plan(plan, &sku.product));
+        match health.map_or(Standing::On, |health| health.standing(cap, now)) {
+            Standing::On | Standing::Probe => return None,
+            Standing::Off { until: probe } => until = Some(until.map_or(probe, |until| until.min(probe))),
+        }
+    }
+    Some(Refusal::Unavailable { until })
+}
+
+/// Which velocity cap the request would exceed, if it would any: the one that lasts longest.
+fn too_many(around: &Surroundings<'_>, now: DateTime<Utc>) -> Option<Refusal> {
+    let excesses = around.begun.iter().filter_map(|(cap, counter)| counter.refuses(*cap, now));
+    excesses.max_by_key(|excess| excess.until()).map(|excess| match excess {
+        Excess::Hour { until } => Refusal::TooMany { until },
+        Excess::Day { until } => Refusal::DailyLimit { until },
+    })
 }

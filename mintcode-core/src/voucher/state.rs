@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{KeyId, Mask, VoucherHash};
+use super::{KeyId, Mask, VoidReason, VoucherHash};
 use crate::ids::{BatchId, PlanId, RedemptionId, SkuId};
 
 /// The right to one delivery of one SKU, as stored: never the code, only its keyed hash and its mask.
@@ -33,6 +33,10 @@ pub struct Voucher {
     pub start_behind: Option<PlanId>,
     /// The latest redemption.
     pub redemption: Option<RedemptionId>,
+    /// Why the operator took it back; while a redemption runs, why it is to be taken back when that ends.
+    pub void: Option<VoidReason>,
+    /// The fulfilled voucher that it was issued in place of.
+    pub replaces: Option<VoucherHash>,
 }
 
 /// Where a voucher stands.
@@ -150,8 +154,11 @@ pub enum VoucherEvent {
     },
     /// A code is stored.
     Deliver,
-    /// The redemption ended without a code, and nothing is left open for it.
+    /// The redemption ended without a code, and nothing is left open for it. What was wished or ran out in the
+    /// meantime is applied: a voucher that was to be taken back is cancelled, one past its end has expired.
     End {
+        /// When.
+        at: DateTime<Utc>,
         /// As in [`VoucherEvent::Buy`].
         buys: u32,
         /// Whether a number was shown, so that the try is used up.
@@ -163,18 +170,57 @@ pub enum VoucherEvent {
     },
     /// Its time ran out.
     Expire,
+    /// The operator lets a message through that was withheld.
+    Release,
+    /// The operator takes it back; while a redemption runs, when that ends without a code.
+    Void {
+        /// Why.
+        reason: VoidReason,
+    },
+    /// The operator gives it another end; an expired one is good again.
+    Extend {
+        /// The end.
+        expires_at: DateTime<Utc>,
+    },
+    /// The operator gives all tries back.
+    Reset,
 }
 
-/// A voucher cannot take this event where it stands: a bug, never the customer's doing.
+impl VoucherEvent {
+    /// The event's name, for errors.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Lock { .. } => "lock",
+            Self::Buy { .. } => "buy",
+            Self::Settle { .. } => "settle",
+            Self::Deliver => "deliver",
+            Self::End { .. } => "end",
+            Self::Expire => "expire",
+            Self::Release => "release",
+            Self::Void { .. } => "void",
+            Self::Extend { .. } => "extend",
+            Self::Reset => "reset",
+        }
+    }
+}
+
+/// A voucher cannot take this event where it stands: the operator's wish does not fit, or a bug.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a voucher that is {} cannot take {event:?}", state.name())]
+#[error("a voucher that is {state} cannot take {event}")]
 pub struct IllegalVoucherMove {
-    state: VoucherState,
-    event: VoucherEvent,
+    /// Where it stands: the name of its state.
+    pub state: &'static str,
+    /// The event's name.
+    pub event: &'static str,
 }
 
 impl Voucher {
     /// Moves to where `event` leads.
+    ///
+    /// # Errors
+    ///
+    /// [`IllegalVoucherMove`] where the event cannot follow the state.
     pub fn apply(mut self, event: VoucherEvent) -> Result<Self, IllegalVoucherMove> {
         use VoucherState::{Cancelled, Expired, Fulfilled, Issued, Locked, Redeeming, RetryableFailed};
 
@@ -197,22 +243,47 @@ impl Voucher {
                 self.buys = buys;
                 Locked { from: if number_shown { Resting::RetryableFailed } else { from } }
             }
-            (Redeeming { .. }, VoucherEvent::Deliver) => Fulfilled,
-            (
-                state @ (Locked { .. } | Redeeming { .. }),
-                VoucherEvent::End { buys, number_shown, ready_at, start_behind },
-            ) => {
-                self.buys = buys;
-                self.tries += u32::from(number_shown);
-                self.ready_at = Some(ready_at);
-                self.start_behind = start_behind.or(self.start_behind);
-                match state {
-                    Locked { from } => from.into(),
-                    _ => RetryableFailed,
-                }
+            (Redeeming { .. }, VoucherEvent::Deliver)
+            | (Issued | RetryableFailed | Expired { .. }, VoucherEvent::Release) => {
+                self.void = None;
+                Fulfilled
+            }
+            (Locked { from }, VoucherEvent::End { at, buys, number_shown, ready_at, start_behind }) => {
+                self.ended(buys, number_shown, ready_at, start_behind);
+                self.rested(from, at)
+            }
+            (Redeeming { .. }, VoucherEvent::End { at, buys, number_shown, ready_at, start_behind }) => {
+                self.ended(buys, number_shown, ready_at, start_behind);
+                self.rested(Resting::RetryableFailed, at)
             }
             (Issued, VoucherEvent::Expire) => Expired { from: Resting::Issued },
             (RetryableFailed, VoucherEvent::Expire) => Expired { from: Resting::RetryableFailed },
+
+            (Issued | RetryableFailed | Cancelled, VoucherEvent::Void { reason }) => {
+                self.void = self.void.or(Some(reason));
+                Cancelled
+            }
+            (state @ (Locked { .. } | Redeeming { .. }), VoucherEvent::Void { reason }) => {
+                self.void = Some(reason);
+                state
+            }
+            (
+                state @ (Issued | RetryableFailed | Locked { .. } | Redeeming { .. }),
+                VoucherEvent::Extend { expires_at },
+            ) => {
+                self.expires_at = Some(expires_at);
+                state
+            }
+            (Expired { from }, VoucherEvent::Extend { expires_at }) => {
+                self.expires_at = Some(expires_at);
+                from.into()
+            }
+            (state @ (Issued | RetryableFailed | Expired { .. }), VoucherEvent::Reset) => {
+                self.tries = 0;
+                self.buys = 0;
+                self.ready_at = None;
+                state
+            }
             (
                 state @ (Issued
                 | Locked { .. }
@@ -222,8 +293,32 @@ impl Voucher {
                 | Expired { .. }
                 | Cancelled),
                 event,
-            ) => return Err(IllegalVoucherMove { state, event }),
+            ) => return Err(IllegalVoucherMove { state: state.name(), event: event.name() }),
         };
         Ok(self)
+    }
+
+    fn ended(
+        &mut self,
+        buys: u32,
+        number_shown: bool,
+        ready_at: DateTime<Utc>,
+        start_behind: Option<PlanId>,
+    ) {
+        self.buys = buys;
+        self.tries += u32::from(number_shown);
+        self.ready_at = Some(ready_at);
+        self.start_behind = start_behind.or(self.start_behind.take());
+    }
+
+    /// Where a voucher rests whose redemption ended: what was wished in the meantime is granted now.
+    fn rested(&self, from: Resting, at: DateTime<Utc>) -> VoucherState {
+        if self.void.is_some() {
+            VoucherState::Cancelled
+        } else if self.expires_at.is_some_and(|end| at >= end) {
+            VoucherState::Expired { from }
+        } else {
+            from.into()
+        }
     }
 }

@@ -19,18 +19,15 @@ use mintcode_core::span;
 use mintcode_core::voucher::Codes;
 use serde::{Deserialize, Serialize};
 
-use super::List;
+use super::vouchers::VoidBody;
+use super::{List, OPERATOR, page, paged};
 use crate::app::Shared;
 use crate::error::{ApiError, Slug};
-use crate::input::{Input, Search, idempotency_key};
+use crate::input::{Input, OptionalInput, Search, idempotency_key};
 
-/// Who minted, while there is one operator's key.
-const MINTED_BY: &str = "admin";
 /// Codes made between two looks at the connection.
 const CODES_AT_A_TIME: usize = 1000;
 const MOST_IN_A_GROUP: usize = 64;
-const USUAL_PAGE: u32 = 20;
-const LONGEST_PAGE: u32 = 100;
 
 pub(super) fn routes() -> Router<Shared> {
     Router::new()
@@ -39,6 +36,7 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/admin/vouchers/batches/{id}", get(batch))
         .route("/admin/vouchers/batches/{id}/codes", get(codes))
         .route("/admin/vouchers/batches/{id}/seal", post(seal))
+        .route("/admin/vouchers/batches/{id}/void", post(void))
 }
 
 #[derive(Deserialize)]
@@ -70,7 +68,7 @@ async fn generate(
         count: body.count,
         expires_in,
         note: body.note.clone(),
-        minted_by: MINTED_BY.to_owned(),
+        minted_by: OPERATOR.to_owned(),
         idempotency: idempotency_key(&headers)?,
     };
     let group = checked(group)?;
@@ -159,14 +157,8 @@ async fn history(
     State(shared): State<Shared>,
     Search(Cursor { starting_after, limit }): Search<Cursor>,
 ) -> Result<Json<List<BatchView>>, ApiError> {
-    let limit = limit.unwrap_or(USUAL_PAGE);
-    if !(1..=LONGEST_PAGE).contains(&limit) {
-        return Err(ApiError::field("limit", format!("must be 1 to {LONGEST_PAGE}")));
-    }
-    // One more than asked for tells whether there are more.
-    let mut batches = shared.issuer.batches(starting_after, limit + 1).await?;
-    let has_more = batches.len() > limit as usize;
-    batches.truncate(limit as usize);
+    let limit = page(limit)?;
+    let (batches, has_more) = paged(shared.issuer.batches(starting_after, limit + 1).await?, limit);
     let data = batches.into_iter().map(|summary| BatchView::new(summary, &shared)).collect();
     Ok(Json(List::new(data, has_more)))
 }
@@ -206,4 +198,25 @@ async fn seal(State(shared): State<Shared>, Path(id): Path<String>) -> Result<Re
         return Err(ApiError::new(Slug::NotFound));
     }
     Ok((StatusCode::OK, Json(find(&shared, id).await?)).into_response())
+}
+
+/// A batch some of whose vouchers were taken back.
+#[derive(Serialize)]
+struct Voided {
+    #[serde(flatten)]
+    batch: BatchView,
+    /// How many were taken back now.
+    voided: u64,
+}
+
+/// `POST /admin/vouchers/batches/{id}/void`: takes back what was never redeemed.
+async fn void(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+    OptionalInput(VoidBody { reason }): OptionalInput<VoidBody>,
+) -> Result<Json<Voided>, ApiError> {
+    let id = parse(&id)?;
+    let voided = shared.support.void_batch(id, &reason.unwrap_or_default()).await?;
+    let voided = voided.ok_or_else(|| ApiError::new(Slug::NotFound))?;
+    Ok(Json(Voided { batch: find(&shared, id).await?, voided }))
 }

@@ -39,7 +39,7 @@ impl From<Sku> for SkuView {
 
 /// `GET /admin/skus`
 async fn list(State(shared): State<Shared>) -> Result<Json<List<SkuView>>, ApiError> {
-    let skus = shared.catalogue.skus().await?;
+    let skus = shared.support.catalogue().skus().await?;
     Ok(Json(List::new(skus.into_iter().map(SkuView::from).collect(), false)))
 }
 
@@ -73,7 +73,7 @@ async fn replace(
 
 /// `DELETE /admin/skus/{id}`: takes it off sale; issued vouchers stay good.
 async fn archive(State(shared): State<Shared>, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
-    shared.catalogue.archive_sku(&parse(id)?).await?;
+    shared.support.catalogue().archive_sku(&parse(id)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -84,7 +84,7 @@ async fn change_plan(
     Input(change): Input<PlanChange>,
 ) -> Result<Json<SkuView>, ApiError> {
     let plan = PlanId::new(plan).map_err(|_| ApiError::new(Slug::NotFound))?;
-    let sku = shared.catalogue.change_plan(&parse(id)?, &plan, change).await?;
+    let sku = shared.support.catalogue().change_plan(&parse(id)?, &plan, change).await?;
     Ok(Json(sku.into()))
 }
 
@@ -102,7 +102,7 @@ fn checked(mut body: Map<String, Value>) -> Result<Sku, ApiError> {
 
 async fn put(shared: &Shared, sku: Sku, put: Put) -> Result<Response, ApiError> {
     let id = sku.id.clone();
-    let is_new = shared.catalogue.put_sku(sku, put).await?;
+    let is_new = shared.support.put_sku(sku, put).await?;
     let sku = Json(stored(shared, &id).await?);
     if is_new {
         Ok((StatusCode::CREATED, [(header::LOCATION, format!("/admin/skus/{id}"))], sku).into_response())
@@ -112,6 +112,6 @@ async fn put(shared: &Shared, sku: Sku, put: Put) -> Result<Response, ApiError> 
 }
 
 async fn stored(shared: &Shared, id: &SkuId) -> Result<SkuView, ApiError> {
-    let sku = shared.catalogue.sku(id).await?;
+    let sku = shared.support.catalogue().sku(id).await?;
     sku.map(SkuView::from).ok_or_else(|| ApiError::new(Slug::NotFound))
 }

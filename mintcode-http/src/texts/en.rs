@@ -99,7 +99,8 @@ pub(super) fn wait(seconds: u64) -> String {
     match seconds {
         1 => "Try again in 1 second.".to_owned(),
         2..=119 => format!("Try again in {seconds} seconds."),
-        more => format!("Try again in {} minutes.", more.div_ceil(60)),
+        120..=7_199 => format!("Try again in {} minutes.", seconds.div_ceil(60)),
+        more => format!("Try again in {} hours.", more.div_ceil(3_600)),
     }
 }
 
@@ -130,6 +131,18 @@ pub(super) fn problem(slug: Slug) -> ProblemText {
         Slug::CoolingDown => (
             "A short pause",
             "Between two tries of a voucher there is a short pause. The voucher is still good.",
+        ),
+        Slug::TooManyRequests => (
+            "Too many at once",
+            "More vouchers were redeemed in the last hour than are taken. This voucher stays good and no try was used up.",
+        ),
+        Slug::DailyLimit => (
+            "Enough for today",
+            "The day's limit of vouchers is reached. This voucher stays good and no try was used up.",
+        ),
+        Slug::NotOffered => (
+            "Not offered here",
+            "Codes for this service are not offered here. The voucher was not spent. Contact support.",
         ),
         Slug::RedemptionsExhausted => (
             "No tries left",

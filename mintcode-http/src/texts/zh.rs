@@ -86,7 +86,8 @@ pub(super) fn too_many_codes(most: usize) -> String {
 pub(super) fn wait(seconds: u64) -> String {
     match seconds {
         0..=119 => format!("请在 {seconds} 秒后重试。"),
-        more => format!("请在 {} 分钟后重试。", more.div_ceil(60)),
+        120..=7_199 => format!("请在 {} 分钟后重试。", seconds.div_ceil(60)),
+        more => format!("请在 {} 小时后重试。", more.div_ceil(3_600)),
     }
 }
 
@@ -108,6 +109,11 @@ pub(super) fn problem(slug: Slug) -> ProblemText {
             ("兑换码正在使用", "该兑换码正在别处兑换。请回到原来的页面继续，或几分钟后再试。")
         }
         Slug::CoolingDown => ("请稍等片刻", "同一兑换码两次兑换之间需要短暂间隔，兑换码仍然有效。"),
+        Slug::TooManyRequests => {
+            ("兑换过于频繁", "最近一小时兑换的数量已达上限。该兑换码仍然有效，也没有消耗次数。")
+        }
+        Slug::DailyLimit => ("今日已达上限", "今天兑换的数量已达上限。该兑换码仍然有效，也没有消耗次数。"),
+        Slug::NotOffered => ("不提供该服务", "本站不提供该服务的验证码。兑换码没有被消耗，请联系客服。"),
         Slug::RedemptionsExhausted => ("次数已用完", "该兑换码的尝试次数已用完。请联系客服恢复。"),
         Slug::NotReady => ("验证码尚未到达", "验证码还没有收到，请稍后再查询。"),
         Slug::RedemptionFailed => ("未收到验证码", "本次兑换没有收到验证码，兑换码没有被消耗。请重新兑换。"),

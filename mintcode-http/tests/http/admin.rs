@@ -28,6 +28,17 @@ async fn without_the_key_nothing_is_told() {
         (Method::PUT, "/admin/skus/tg"),
         (Method::PATCH, "/admin/skus/tg/plans/PLAN-X"),
         (Method::DELETE, "/admin/skus/tg"),
+        (Method::POST, "/admin/vouchers/vch_00112233445566778899aabbccddeeff/void"),
+        (Method::POST, "/admin/vouchers/vch_00112233445566778899aabbccddeeff/reissue"),
+        (Method::POST, "/admin/vouchers/batches/bat_00000000000000000000000000/void"),
+        (Method::GET, "/admin/redemptions"),
+        (Method::GET, "/admin/redemptions/rdm_00000000000000000000000000"),
+        (Method::GET, "/admin/redemptions/rdm_00000000000000000000000000/explain"),
+        (Method::POST, "/admin/redemptions/rdm_00000000000000000000000000/release"),
+        (Method::GET, "/admin/stats"),
+        (Method::GET, "/admin/suppliers"),
+        (Method::GET, "/admin/alerts"),
+        (Method::DELETE, "/admin/alerts/1"),
     ];
     for (method, path) in routes {
         for key in [

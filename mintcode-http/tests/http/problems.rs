@@ -2,24 +2,28 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use axum::body::Body;
 use axum::http::Method;
-use mintcode_core::ids::{PlanId, SkuId};
-use mintcode_core::ports::{Catalogue, PlanChange, Put, SkuError, StorageError};
-use mintcode_core::sku::Sku;
+use chrono::{DateTime, Utc};
+use mintcode_core::engine::{Issuer, Support};
+use mintcode_core::ports::Clock;
+use mintcode_core::testing::{Fault, Faults, Faulty, MemoryStorage};
+use mintcode_core::voucher::{Shape, VoucherKeys, VoucherSecret};
 use mintcode_http::{App, router};
 
 use crate::shop::{Shop, request};
 
 /// The contract's slugs that there is a way to meet.
-const SLUGS: [&str; 18] = [
+const SLUGS: [&str; 21] = [
     "voucher-invalid",
     "voucher-used",
     "voucher-expired",
     "voucher-cancelled",
     "voucher-busy",
     "cooling-down",
+    "too-many-requests",
+    "daily-limit",
+    "not-offered",
     "redemptions-exhausted",
     "not-ready",
     "redemption-failed",
@@ -93,51 +97,36 @@ async fn unknown_routes_and_methods_are_problems_too() {
     assert!(page.body.contains("<h1>Not found</h1>"));
 }
 
-/// A catalogue that fails, or panics.
-struct Broken {
-    panics: bool,
-}
+/// A clock that is broken.
+struct Broken;
 
-impl Broken {
-    fn fail(&self) -> StorageError {
-        assert!(!self.panics, "a bug");
-        StorageError::Unavailable("the disk /srv/secret.db is gone".into())
-    }
-}
-
-#[async_trait]
-impl Catalogue for Broken {
-    async fn put_sku(&self, _: Sku, _: Put) -> Result<bool, SkuError> {
-        Err(self.fail().into())
-    }
-
-    async fn sku(&self, _: &SkuId) -> Result<Option<Sku>, StorageError> {
-        Err(self.fail())
-    }
-
-    async fn skus(&self) -> Result<Vec<Sku>, StorageError> {
-        Err(self.fail())
-    }
-
-    async fn archive_sku(&self, _: &SkuId) -> Result<(), SkuError> {
-        Err(self.fail().into())
-    }
-
-    async fn change_plan(&self, _: &SkuId, _: &PlanId, _: PlanChange) -> Result<Sku, SkuError> {
-        Err(self.fail().into())
+impl Clock for Broken {
+    fn now(&self) -> DateTime<Utc> {
+        panic!("a bug");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn storage_that_is_gone_is_unavailable_and_a_bug_is_ours() {
     let mut shop = Shop::open().await;
+    let (id, _) = shop.redemption("waiting_sms").await;
     assert_eq!(shop.get("/readyz").await.status, 200);
-    for (panics, status, slug) in [(false, 503, "unavailable"), (true, 500, "internal")] {
-        shop.router = router(App { catalogue: Arc::new(Broken { panics }), ..shop.app.clone() });
-        let answer = shop.get("/readyz").await;
-        let problem = answer.problem(status, slug);
-        assert_eq!(problem["retryable"], true);
-        assert!(!answer.body.contains("secret") && !answer.body.contains("a bug"), "{answer:?}");
-        assert_eq!(shop.get("/healthz").await.value()["status"], "ok", "the process lives");
-    }
+
+    let storage = Arc::new(MemoryStorage::new());
+    let gone = Arc::new(Faulty::new(Arc::clone(&storage), Faults::at(1, Fault::BeforeWork)));
+    let secret = VoucherSecret::new("a secret of this test, 32 bytes or more").unwrap();
+    let keys = VoucherKeys::new(&secret, &[]);
+    let (clock, entropy) = (shop.app.clock.clone(), shop.app.entropy.clone());
+    let issuer = Issuer::new(gone, clock, entropy, keys, Shape::default());
+    let support = Support::new(storage, issuer, Arc::default());
+    shop.router = router(App { support, ..shop.app.clone() });
+    let unavailable = shop.get("/readyz").await;
+    assert_eq!(unavailable.problem(503, "unavailable")["retryable"], true);
+    assert!(!unavailable.body.contains("away"), "{unavailable:?}");
+
+    shop.router = router(App { clock: Arc::new(Broken), ..shop.app.clone() });
+    let internal = shop.get(&format!("/redeem/{id}")).await;
+    assert_eq!(internal.problem(500, "internal")["retryable"], true);
+    assert!(!internal.body.contains("a bug"), "{internal:?}");
+    assert_eq!(shop.get("/healthz").await.value()["status"], "ok", "the process lives");
 }

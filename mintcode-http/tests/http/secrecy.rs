@@ -1,9 +1,13 @@
 //! Nothing a customer can see names a supplier, a plan or an order of the supplier.
 
+use mintcode_core::ports::Stop;
+use mintcode_core::responsible::DenyList;
+use mintcode_core::rules::Rules;
 use mintcode_core::testing::Line;
+use mintcode_core::velocity::Cap;
 use mintcode_http::Site;
 
-use crate::shop::{Answer, COUNTRY, OPERATOR, SUPPLIER, Shop, silent, sku};
+use crate::shop::{Answer, COUNTRY, OPERATOR, SUPPLIER, Setup, Shop, silent, sku};
 
 async fn everything_seen(shop: &Shop, status: &str) -> Vec<Answer> {
     let (id, code) = shop.redemption(status).await;
@@ -34,14 +38,59 @@ async fn no_answer_to_a_customer_tells_where_numbers_come_from() {
         for status in statuses {
             answers.extend(everything_seen(&shop, status).await);
         }
-        let mut inside =
-            vec![SUPPLIER.to_owned(), COUNTRY.to_owned(), OPERATOR.to_owned(), "PLAN-X".to_owned()];
-        // The fake's numbers are made of the ends of its ids, so the whole id is looked for.
-        inside.extend(shop.supplier.orders().iter().map(|sold| sold.order.id.to_string()));
-        for answer in answers {
-            let seen = format!("{answer:?}").to_lowercase();
-            for secret in &inside {
-                assert!(!seen.contains(&secret.to_lowercase()), "{secret} in {seen}");
+        assert_nothing_inside(&shop, &answers);
+    }
+}
+
+fn assert_nothing_inside(shop: &Shop, answers: &[Answer]) {
+    let mut inside = vec![SUPPLIER.to_owned(), COUNTRY.to_owned(), OPERATOR.to_owned(), "PLAN-X".to_owned()];
+    // The fake's numbers are made of the ends of its ids, so the whole id is looked for.
+    inside.extend(shop.supplier.orders().iter().map(|sold| sold.order.id.to_string()));
+    for answer in answers {
+        let seen = format!("{answer:?}").to_lowercase();
+        for secret in &inside {
+            assert!(!seen.contains(&secret.to_lowercase()), "{secret} in {seen}");
+        }
+    }
+}
+
+/// Makes rules refuse, with a cap of nothing.
+type Change = fn(&mut Rules, Cap);
+
+#[tokio::test(start_paused = true)]
+async fn no_refusal_tells_where_numbers_come_from() {
+    let none = Cap { per_hour: 0, per_day: 9 };
+    let empty = Line { stock: 0, ..Line::default() };
+    let changes: [(Change, Line, u16); 4] = [
+        (|rules, none| rules.caps.sku = none, Line::default(), 429),
+        (|rules, none| rules.caps.session = Cap { per_day: 0, ..none }, Line::default(), 429),
+        (|rules, _| rules.deny = DenyList::empty().with([], [COUNTRY.to_owned()]), Line::default(), 403),
+        (|rules, _| rules.health.min_tries = 1, empty, 503),
+    ];
+    for (change, line, status) in changes {
+        let mut rules = Rules::default();
+        change(&mut rules, none);
+        let shop = Shop::of(Setup { line, rules, ..Setup::default() }).await;
+        if status == 503 {
+            shop.redemption("failed").await;
+        }
+        let code = shop.mint_one().await;
+        let refused = shop.redeem(&code, &[]).await;
+        assert_eq!(refused.status.as_u16(), status, "{refused:?}");
+        assert_nothing_inside(&shop, &[refused, shop.form("/redeem", &format!("code={code}"), &[]).await]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_stops_at_the_supplier_is_told_to_operators_only() {
+    for stop in [Stop::Key, Stop::Balance, Stop::Rating, Stop::Parameters] {
+        let shop = Shop::open().await;
+        shop.supplier.stop_sales(Some(stop));
+        let seen = everything_seen(&shop, "failed").await;
+        assert_nothing_inside(&shop, &seen);
+        for answer in seen {
+            for word in ["balance", "rating", "parameters", "\"key\"", "stop"] {
+                assert!(!answer.body.to_lowercase().contains(word), "{word} in {answer:?}");
             }
         }
     }

@@ -1,20 +1,21 @@
 //! A shop with one SKU, a supplier with books, and customers who send requests.
 
-use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
+use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use mintcode_core::engine::{Engine, Running};
 use mintcode_core::ids::SupplierName;
-use mintcode_core::money::Currency;
 use mintcode_core::ports::{Catalogue, Put};
+use mintcode_core::rules::Rules;
 use mintcode_core::sku::Sku;
 use mintcode_core::testing::{FakeSupplier, Line, MemoryStorage, SeededEntropy, TokioClock, sample};
 use mintcode_core::voucher::{VoucherKeys, VoucherSecret};
-use mintcode_http::{App, Site, router};
+use mintcode_http::{App, Proxy, Site, router};
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -29,6 +30,27 @@ pub(crate) struct Shop {
     pub(crate) router: Router,
     pub(crate) supplier: FakeSupplier,
     _running: Running,
+}
+
+/// What a shop is made of; a test names only what it is about.
+pub(crate) struct Setup {
+    pub(crate) sku: Sku,
+    pub(crate) line: Line,
+    pub(crate) site: Site,
+    pub(crate) rules: Rules,
+    pub(crate) trusted_proxies: Vec<Proxy>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            sku: sku(),
+            line: Line::default(),
+            site: Site::default(),
+            rules: Rules::default(),
+            trusted_proxies: Vec::new(),
+        }
+    }
 }
 
 /// What came back.
@@ -56,10 +78,15 @@ pub(crate) fn silent() -> Line {
 impl Shop {
     /// Sells `sku()`; every number gets its SMS after four seconds.
     pub(crate) async fn open() -> Self {
-        Self::with(sku(), Line::default(), Site::default()).await
+        Self::of(Setup::default()).await
     }
 
     pub(crate) async fn with(sku: Sku, line: Line, site: Site) -> Self {
+        Self::of(Setup { sku, line, site, ..Setup::default() }).await
+    }
+
+    pub(crate) async fn of(setup: Setup) -> Self {
+        let Setup { sku, line, site, rules, trusted_proxies } = setup;
         let clock = Arc::new(TokioClock::default());
         let storage = Arc::new(MemoryStorage::new());
         let supplier = FakeSupplier::new(clock.clone());
@@ -70,18 +97,19 @@ impl Shop {
         let keys = VoucherKeys::new(&secret, &[]);
         let entropy = Arc::new(SeededEntropy::new(7));
         let engine = Engine::builder(storage.clone(), clock.clone(), entropy.clone(), keys)
-            .supplier(name.clone(), Arc::new(supplier.clone()), true, 50)
+            .rules(rules)
+            .supplier(name, Arc::new(supplier.clone()), true, 50)
             .build()
             .unwrap();
         let app = App {
             redeemer: engine.redeemer(),
             issuer: engine.issuer(),
-            catalogue: storage,
+            support: engine.support(),
             clock,
             entropy,
             admin_key: ADMIN_KEY.into(),
             site,
-            currencies: BTreeMap::from([(name, Currency::USD)]),
+            trusted_proxies,
         };
         Self { router: router(app.clone()), app, supplier, _running: engine.start() }
     }
@@ -126,6 +154,29 @@ impl Shop {
     /// Redeems as somebody nobody knows, or with `headers` that say who it is.
     pub(crate) async fn redeem(&self, code: &str, headers: &[(&str, &str)]) -> Answer {
         self.json("/redeem", &serde_json::json!({ "code": code }), headers).await
+    }
+
+    /// Redeems over a connection from `peer`.
+    pub(crate) async fn redeem_from(&self, peer: &str, code: &str, headers: &[(&str, &str)]) -> Answer {
+        let headers = [&[("content-type", "application/json")], headers].concat();
+        let body = serde_json::json!({ "code": code }).to_string();
+        let mut request = request(Method::POST, "/redeem", &headers, body.into());
+        let peer: SocketAddr = format!("{peer}:4711").parse().unwrap();
+        request.extensions_mut().insert(ConnectInfo(peer));
+        self.send(request).await
+    }
+
+    /// What a lookup of the voucher tells.
+    pub(crate) async fn lookup(&self, code: &str) -> Value {
+        let body = serde_json::json!({ "code": code });
+        let answer = self.admin(Method::POST, "/admin/vouchers/lookup", Some(&body)).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.value()
+    }
+
+    /// Where an operator works on the voucher with this code.
+    pub(crate) async fn voucher(&self, code: &str) -> String {
+        format!("/admin/vouchers/{}", self.lookup(code).await["id"].as_str().unwrap())
     }
 
     /// A request of the operator.

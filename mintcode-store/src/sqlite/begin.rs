@@ -1,31 +1,36 @@
 //! Beginning a redemption: find the voucher, let the core decide, store what it decides.
 
+use mintcode_core::health::Outlook;
 use mintcode_core::ids::RedemptionId;
+use mintcode_core::ledger;
 use mintcode_core::ports::storage::{Begin, BeginBy, Begun, StorageError};
 use mintcode_core::redemption::{HolderKey, Redemption};
-use mintcode_core::voucher::{Admission, Refusal, Request, VoucherHash, admit};
+use mintcode_core::sku::Sku;
+use mintcode_core::velocity::{Cap, Counter};
+use mintcode_core::voucher::{
+    Admission, Refusal, Request, Surroundings, Voucher, VoucherHash, VoucherState, admit,
+};
 use rusqlite::Connection;
 
-use super::commit::{insert_event, standing};
+use super::commit::{insert_event, phase, standing};
 use super::redemptions::{execute, load, row};
-use super::{catalogue, vouchers};
+use super::{alerts, books, catalogue, counters, outlook, vouchers};
 use crate::rows::{Row, count, json, micros};
 
-pub(super) fn begin(connection: &Connection, begin: Begin) -> Result<Begun, StorageError> {
-    let Begin { by, holder, id, owner, now } = begin;
-    let again = match &by {
+pub(super) fn begin(connection: &Connection, begin: &Begin) -> Result<Begun, StorageError> {
+    let again = match &begin.by {
         BeginBy::Again(id) => Some(*id),
         BeginBy::Code(_) => None,
     };
-    let voucher = match by {
-        BeginBy::Code(hashes) => vouchers::find(connection, &hashes)?,
+    let voucher = match &begin.by {
+        BeginBy::Code(hashes) => vouchers::find(connection, hashes)?,
         BeginBy::Again(id) => match load(connection, &id.to_string())? {
             Some(redemption) => vouchers::find(connection, &[redemption.voucher])?,
             None => return Ok(Begun::Refused(Refusal::NoRedemption)),
         },
     };
-    let key = holder.idempotency.clone();
-    if let Some(first) = first_voucher(connection, key.as_ref())?
+    let key = begin.holder.idempotency.as_ref();
+    if let Some(first) = first_voucher(connection, key)?
         && voucher.as_ref().is_none_or(|voucher| voucher.hash.to_bytes() != *first)
     {
         return Ok(Begun::Refused(Refusal::IdempotencyMismatch));
@@ -41,9 +46,13 @@ pub(super) fn begin(connection: &Connection, begin: Begin) -> Result<Begun, Stor
         Some(last) => Some(load(connection, &last.to_string())?.ok_or_else(corrupt)?),
         None => None,
     };
-    match admit(voucher, &sku, last.as_ref(), Request { holder, id, again }, now) {
+    let seen = Seen::of(connection, begin, &voucher, &sku)?;
+    let around = Surroundings { outlook: &seen.outlook, rules: &begin.rules, begun: &seen.begun };
+    let (id, now) = (begin.id, begin.now);
+    let request = Request { holder: begin.holder.clone(), id, again };
+    match admit(voucher, &sku, last.as_ref(), request, &around, now) {
         Admission::Begin { voucher, redemption, follows } => {
-            let redemption = Redemption { owner, ..*redemption };
+            let redemption = Redemption { owner: begin.owner, ..*redemption };
             insert(connection, &redemption)?;
             insert_event(connection, &id.to_string(), 1, &json(&redemption.snapshot()))?;
             vouchers::update(connection, &voucher)?;
@@ -51,7 +60,11 @@ pub(super) fn begin(connection: &Connection, begin: Begin) -> Result<Begun, Stor
                 set_next(connection, followed, id)?;
             }
             if let Some(key) = key {
-                remember_key(connection, &key, hash, id)?;
+                remember_key(connection, key, hash, id)?;
+            }
+            books::insert(connection, &redemption, &ledger::due(None, &redemption), now)?;
+            for (key, (_, counter)) in seen.keys.iter().zip(seen.begun) {
+                counters::count(connection, key, counter, now)?;
             }
             Ok(Begun::New(Box::new(redemption)))
         }
@@ -60,7 +73,38 @@ pub(super) fn begin(connection: &Connection, begin: Begin) -> Result<Begun, Stor
             vouchers::update(connection, &voucher)?;
             Ok(Begun::Refused(Refusal::Expired))
         }
-        Admission::Refused(refusal) => Ok(Begun::Refused(refusal)),
+        Admission::Refused(refusal) => {
+            alerts::apply(connection, &refusal.alert(&sku.id), now)?;
+            Ok(Begun::Refused(refusal))
+        }
+    }
+}
+
+/// What a redemption that begins depends on beside its voucher.
+#[derive(Default)]
+struct Seen {
+    outlook: Outlook,
+    keys: Vec<String>,
+    begun: Vec<(Cap, Counter)>,
+}
+
+impl Seen {
+    /// Where no redemption can begin, nothing is looked at: holders who come back to theirs are the most common of all.
+    fn of(
+        connection: &Connection,
+        begin: &Begin,
+        voucher: &Voucher,
+        sku: &Sku,
+    ) -> Result<Self, StorageError> {
+        if !matches!(voucher.state, VoucherState::Issued | VoucherState::RetryableFailed) {
+            return Ok(Self::default());
+        }
+        let mut seen = Self { outlook: outlook::of_sku(connection, sku)?, ..Self::default() };
+        for (key, cap) in begin.counted_under(&sku.id) {
+            seen.begun.push((cap, counters::load(connection, &key)?));
+            seen.keys.push(key);
+        }
+        Ok(seen)
     }
 }
 
@@ -100,7 +144,7 @@ fn insert(connection: &Connection, redemption: &Redemption) -> Result<(), Storag
         voucher.to_bytes(),
         sku.as_str(),
         redemption.status().name(),
-        redemption.phase.name(),
+        phase(redemption),
         standing(redemption),
         redemption.is_at_rest(),
         count(*version),

@@ -17,6 +17,15 @@ impl Catalogue for SqliteStore {
         self.writer.write(move |connection| put_sku(connection, sku, put)).await
     }
 
+    async fn put_skus(&self, skus: Vec<Sku>, put: Put) -> Result<Vec<bool>, (usize, SkuError)> {
+        let stored = self.writer.write(move |connection| {
+            let put_one =
+                |(index, sku)| put_sku(connection, sku, put).map_err(|error| Refused { index, error });
+            skus.into_iter().enumerate().map(put_one).collect()
+        });
+        stored.await.map_err(|Refused { index, error }| (index, error))
+    }
+
     async fn sku(&self, id: &SkuId) -> Result<Option<Sku>, StorageError> {
         self.read(|connection| load(connection, id.as_str()))
     }
@@ -51,6 +60,22 @@ impl Catalogue for SqliteStore {
                 Ok(changed)
             })
             .await
+    }
+}
+
+/// Which of several SKUs was refused, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("SKU {index} was refused")]
+struct Refused {
+    index: usize,
+    #[source]
+    error: SkuError,
+}
+
+impl From<StorageError> for Refused {
+    /// None was reached, so it is the first one's.
+    fn from(error: StorageError) -> Self {
+        Self { index: 0, error: error.into() }
     }
 }
 

@@ -1,11 +1,13 @@
 //! Storing one change of a redemption with everything that belongs to it.
 
+use mintcode_core::alert::AlertChange;
 use mintcode_core::ports::storage::{Commit, StorageError};
 use mintcode_core::redemption::{AttemptRow, Phase, Redemption};
+use mintcode_core::voucher::{Voucher, VoucherEvent};
 use rusqlite::Connection;
 
 use super::redemptions::{claimant, execute, row, size};
-use super::vouchers;
+use super::{alerts, books, outlook, vouchers};
 use crate::rows::{Row, count, json, micros};
 
 /// A commit with everything written out that needs no database.
@@ -15,6 +17,7 @@ pub(super) struct PreparedCommit {
     state: String,
     snapshot: String,
     attempts: Vec<AttemptRow>,
+    choice: Option<String>,
 }
 
 impl PreparedCommit {
@@ -24,28 +27,70 @@ impl PreparedCommit {
             state: json(&commit.next),
             snapshot: json(&commit.next.snapshot()),
             attempts: commit.next.attempt_rows(),
+            choice: commit.choice.as_ref().map(|choice| choice.text()),
             commit,
         }
     }
 
     pub(super) fn store(&self, connection: &Connection) -> Result<(), StorageError> {
+        self.check_release(connection)?;
         self.update_redemption(connection)?;
-        insert_event(connection, &self.id, count(self.commit.next.version), &self.snapshot)?;
+        let version = count(self.commit.next.version);
+        insert_event(connection, &self.id, version, &self.snapshot)?;
         for attempt in &self.attempts {
             self.claim(connection, attempt)?;
             self.put_attempt(connection, attempt)?;
         }
+        let mut told = self.move_sources(connection)?;
         if self.commit.needs_voucher() {
-            let hash = self.commit.next.voucher;
-            let voucher =
-                vouchers::find(connection, &[hash])?.ok_or_else(|| Row::of("voucher", &hash).corrupt())?;
-            vouchers::update(connection, &self.commit.move_voucher(voucher)?)?;
+            vouchers::update(connection, &self.moved_voucher(connection)?)?;
         }
+        for change in &self.commit.accounts {
+            let (rules, now) = (&self.commit.rules, self.commit.next.updated_at);
+            told.extend(outlook::move_account(connection, change, rules, now)?);
+        }
+        books::insert(connection, &self.commit.next, &self.commit.ledger, self.commit.next.updated_at)?;
+        if let Some(choice) = &self.choice {
+            let sql = "INSERT INTO choice (redemption, version, record) VALUES (?1, ?2, ?3)";
+            execute(connection, sql, (&self.id, version, choice), || Row::of("choice", &self.id))?;
+        }
+        alerts::apply(connection, told.iter().chain(&self.commit.alerts), self.commit.next.updated_at)?;
         for item in &self.commit.consumed {
             let sql = "DELETE FROM inbox WHERE id = ?1 AND redemption = ?2";
             execute(connection, sql, (item, &self.id), || Row::of("inbox", &item))?;
         }
         Ok(())
+    }
+
+    /// Refuses a release whose voucher went on. Looked at first, since that voucher may have its delivery by now, and the
+    /// schema would take the release for a second one.
+    fn check_release(&self, connection: &Connection) -> Result<(), StorageError> {
+        if !self.commit.voucher.contains(&VoucherEvent::Release) {
+            return Ok(());
+        }
+        let sql = "SELECT 1 FROM redemption WHERE id = ?1 AND version + 1 = ?2 AND epoch = ?3";
+        let (version, epoch) = (count(self.commit.next.version), count(self.commit.next.epoch));
+        // Another version or epoch is told before anything else.
+        match row(connection, sql, (&self.id, version, epoch), |_| Ok(()))? {
+            Some(()) => self.moved_voucher(connection).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    fn moved_voucher(&self, connection: &Connection) -> Result<Voucher, StorageError> {
+        let hash = self.commit.next.voucher;
+        let voucher =
+            vouchers::find(connection, &[hash])?.ok_or_else(|| Row::of("voucher", &hash).corrupt())?;
+        self.commit.move_voucher(voucher)
+    }
+
+    fn move_sources(&self, connection: &Connection) -> Result<Vec<AlertChange>, StorageError> {
+        let mut told = Vec::new();
+        for change in &self.commit.health {
+            let (rules, now) = (&self.commit.rules, self.commit.next.updated_at);
+            told.extend(outlook::move_source(connection, change, rules, now)?);
+        }
+        Ok(told)
     }
 
     /// Owner and follower are not the change's to make.
@@ -69,7 +114,7 @@ impl PreparedCommit {
                 standing(next),
                 next.is_at_rest(),
                 next.status().name(),
-                next.phase.name(),
+                phase(next),
                 micros(next.deadline),
                 micros(next.updated_at),
                 &self.state,
@@ -105,15 +150,16 @@ impl PreparedCommit {
     fn put_attempt(&self, connection: &Connection, attempt: &AttemptRow) -> Result<(), StorageError> {
         // Attempts that are over are not written again with every later change.
         let sql = "INSERT INTO attempt (redemption, number, plan, supplier, product, country, operator, order_id, price,
-                       is_unresolved, outcome, started_at, ended_at)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+                       is_unresolved, outcome, started_at, ended_at, sms_at)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
                    ON CONFLICT (redemption, number) DO UPDATE SET
                        order_id = excluded.order_id, price = excluded.price,
                        is_unresolved = excluded.is_unresolved, outcome = excluded.outcome,
-                       ended_at = excluded.ended_at
-                   WHERE (attempt.order_id, attempt.price, attempt.is_unresolved, attempt.outcome, attempt.ended_at)
+                       ended_at = excluded.ended_at, sms_at = excluded.sms_at
+                   WHERE (attempt.order_id, attempt.price, attempt.is_unresolved, attempt.outcome, attempt.ended_at,
+                           attempt.sms_at)
                        IS NOT (excluded.order_id, excluded.price, excluded.is_unresolved, excluded.outcome,
-                           excluded.ended_at)";
+                           excluded.ended_at, excluded.sms_at)";
         let AttemptRow { number, plan, supplier, wanted, started_at, order, price, .. } = attempt;
         let parameters = (
             &self.id,
@@ -129,9 +175,20 @@ impl PreparedCommit {
             attempt.outcome.map(mintcode_core::redemption::Outcome::name),
             micros(*started_at),
             attempt.ended_at.map(micros),
+            attempt.sms_at.map(micros),
         );
         execute(connection, sql, parameters, || Row::of("attempt", &format!("{}/{number}", self.id)))
             .map(drop)
+    }
+}
+
+/// The phase's name, as the schema knows it.
+pub(super) fn phase(redemption: &Redemption) -> &'static str {
+    match redemption.phase {
+        // The table is older than this phase, and a constraint of a table cannot be changed without copying the table. It
+        // counts as failed, like its status; what is true is in the state.
+        Phase::Withheld(_) => "failed",
+        ref phase => phase.name(),
     }
 }
 
@@ -139,7 +196,7 @@ impl PreparedCommit {
 pub(super) fn standing(redemption: &Redemption) -> &'static str {
     match redemption.phase {
         Phase::Delivered(_) => "delivered",
-        Phase::Failed(_) | Phase::Cancelled => "ended",
+        Phase::Withheld(_) | Phase::Failed(_) | Phase::Cancelled => "ended",
         Phase::Queued
         | Phase::Ordering(_)
         | Phase::Uncertain(_)

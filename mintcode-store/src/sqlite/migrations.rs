@@ -2,13 +2,21 @@
 
 use std::collections::BTreeMap;
 
+use mintcode_core::ports::StorageError;
 use rusqlite::{Connection, TransactionBehavior};
 use sha2::{Digest, Sha256};
 
+use super::earlier;
 use crate::rows::hex;
 
 /// Every migration ever released, by number from 1. A released file never changes.
-const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/sqlite/0001_first.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../migrations/sqlite/0001_first.sql"),
+    include_str!("../../migrations/sqlite/0002_rules.sql"),
+];
+
+/// The migration that made the books.
+const RULES: i64 = 2;
 
 /// Why the schema could not be brought up to date.
 #[derive(Debug)]
@@ -17,6 +25,7 @@ pub(super) enum MigrationError {
     Foreign,
     Newer { found: i64, known: i64 },
     Changed { version: i64 },
+    Earlier(StorageError),
 }
 
 impl From<rusqlite::Error> for MigrationError {
@@ -62,6 +71,10 @@ pub(super) fn run(connection: &mut Connection) -> Result<(), MigrationError> {
                 )?;
             }
         }
+    }
+    // Last, since today's statements need today's schema.
+    if !applied.is_empty() && !applied.contains_key(&RULES) {
+        earlier::book(&transaction).map_err(MigrationError::Earlier)?;
     }
     transaction.commit()?;
     Ok(())

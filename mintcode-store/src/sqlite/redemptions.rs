@@ -1,21 +1,26 @@
 //! Redemptions, their claims and their inboxes.
 
 use async_trait::async_trait;
-use mintcode_core::ids::{RedemptionId, SupplierName, WorkerId};
+use chrono::{DateTime, Utc};
+use mintcode_core::health::Outlook;
+use mintcode_core::ids::{RedemptionId, SkuId, SupplierName, WorkerId};
 use mintcode_core::order::OrderId;
-use mintcode_core::ports::storage::{Begin, Begun, Claims, Commit, Inbox, InboxItem, Storage, StorageError};
+use mintcode_core::ports::storage::{
+    Begin, Begun, Claims, Commit, Inbox, InboxItem, Observed, Storage, StorageError,
+};
 use mintcode_core::ports::supplier::Wanted;
 use mintcode_core::redemption::{Redemption, Snapshot};
+use mintcode_core::sku::Sku;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::commit::PreparedCommit;
-use super::{SqliteStore, begin, refused, unavailable};
+use super::{SqliteStore, begin, catalogue, counters, outlook, refused, unavailable};
 use crate::rows::{RedemptionRow, Row, count, json};
 
 #[async_trait]
 impl Storage for SqliteStore {
     async fn begin(&self, begin: Begin) -> Result<Begun, StorageError> {
-        self.writer.write(move |connection| begin::begin(connection, begin)).await
+        self.writer.write(move |connection| begin::begin(connection, &begin)).await
     }
 
     async fn commit(&self, commit: Commit) -> Result<(), StorageError> {
@@ -67,16 +72,7 @@ impl Storage for SqliteStore {
 
     async fn append_inbox(&self, redemption: RedemptionId, item: Inbox) -> Result<(), StorageError> {
         let (redemption, item) = (redemption.to_string(), json(&item));
-        self.writer
-            .write(move |connection| {
-                let sql = "INSERT INTO inbox (redemption, item) SELECT id, ?2 FROM redemption WHERE id = ?1";
-                let row = || Row::of("inbox", &redemption);
-                match execute(connection, sql, (&redemption, &item), row)? {
-                    0 => Err(StorageError::Conflict),
-                    _ => Ok(()),
-                }
-            })
-            .await
+        self.writer.write(move |connection| append_inbox(connection, &redemption, &item)).await
     }
 
     async fn inbox(&self, redemption: RedemptionId) -> Result<Vec<InboxItem>, StorageError> {
@@ -145,6 +141,23 @@ impl Storage for SqliteStore {
         })
     }
 
+    async fn outlook(&self, sku: &SkuId) -> Result<Option<(Sku, Outlook)>, StorageError> {
+        self.read(|connection| {
+            let transaction = connection.unchecked_transaction().map_err(unavailable)?;
+            let Some(sku) = catalogue::load(&transaction, sku.as_str())? else { return Ok(None) };
+            let outlook = outlook::of_sku(&transaction, &sku)?;
+            Ok(Some((sku, outlook)))
+        })
+    }
+
+    async fn observe(&self, observed: Observed) -> Result<(), StorageError> {
+        self.writer.write(move |connection| outlook::observe(connection, &observed)).await
+    }
+
+    async fn forget_idle(&self, now: DateTime<Utc>) -> Result<u64, StorageError> {
+        self.writer.write(move |connection| counters::forget_idle(connection, now)).await
+    }
+
     async fn newest_order(&self, supplier: &SupplierName) -> Result<Option<OrderId>, StorageError> {
         self.read(|connection| {
             let sql =
@@ -186,6 +199,18 @@ pub(super) fn redemption_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Redemp
         next: row.get(4)?,
         state: row.get(5)?,
     })
+}
+
+pub(super) fn append_inbox(
+    connection: &Connection,
+    redemption: &str,
+    item: &str,
+) -> Result<(), StorageError> {
+    let sql = "INSERT INTO inbox (redemption, item) SELECT id, ?2 FROM redemption WHERE id = ?1";
+    match execute(connection, sql, (redemption, item), || Row::of("inbox", redemption))? {
+        0 => Err(StorageError::Conflict),
+        _ => Ok(()),
+    }
 }
 
 fn adopt(connection: &Connection, worker: WorkerId, limit: u32) -> Result<Vec<Redemption>, StorageError> {

@@ -35,5 +35,6 @@ fn trail(connection: &Connection, voucher: Voucher) -> Result<VoucherTrail, Stor
         .into_iter()
         .map(|row| row.read().map(|redemption| RedemptionTrail::from(&redemption)))
         .collect::<Result<_, _>>()?;
-    Ok(VoucherTrail { voucher, redemptions })
+    let replaced_by = vouchers::replacement(connection, voucher.hash)?;
+    Ok(VoucherTrail { voucher, replaced_by, redemptions })
 }

@@ -6,12 +6,14 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use mintcode_core::ids::{BatchId, PlanId};
 use mintcode_core::ports::storage::StorageError;
-use mintcode_core::ports::vouchers::{BatchSummary, Inserted, NewBatch, VoucherTrail, Vouchers};
-use mintcode_core::voucher::{Label, Mask, Shape, Voucher, VoucherHash, VoucherState};
+use mintcode_core::ports::vouchers::{BatchSummary, ChangeError, Inserted, NewBatch, VoucherTrail, Vouchers};
+use mintcode_core::voucher::{
+    Label, Mask, Shape, VoidReason, Voucher, VoucherEvent, VoucherHash, VoucherState,
+};
 use rusqlite::Connection;
 
 use super::redemptions::{execute, row, rows};
-use super::{SqliteStore, catalogue, trails, unavailable};
+use super::{SqliteStore, catalogue, changes, trails, unavailable};
 use crate::rows::{BatchRow, Row, VoucherRow, json, mask, micros, resting_name};
 
 #[async_trait]
@@ -46,6 +48,19 @@ impl Vouchers for SqliteStore {
                        ORDER BY number DESC LIMIT ?2";
             summaries(connection, sql, (before.map(|before| before.to_string()), limit))
         })
+    }
+
+    async fn change_voucher(&self, hash: VoucherHash, event: VoucherEvent) -> Result<Voucher, ChangeError> {
+        self.writer.write(move |connection| changes::change(connection, hash, event)).await
+    }
+
+    async fn void_batch(&self, id: BatchId, reason: &VoidReason) -> Result<Option<u64>, StorageError> {
+        let (id, reason) = (id.to_string(), reason.clone());
+        self.writer.write(move |connection| changes::void_batch(connection, &id, &reason)).await
+    }
+
+    async fn expire_vouchers(&self, now: DateTime<Utc>, limit: u32) -> Result<u64, StorageError> {
+        self.writer.write(move |connection| changes::expire(connection, now, limit)).await
     }
 
     async fn seal_batch(&self, id: BatchId) -> Result<bool, StorageError> {
@@ -115,7 +130,19 @@ fn insert_batch(
         let is_same = earlier.idempotency.as_ref().is_some_and(|(_, stored)| stored == fingerprint);
         return Ok(if is_same { Inserted::Replay(Box::new(earlier)) } else { Inserted::IdempotencyMismatch });
     }
-    let Some(sku) = catalogue::load(connection, batch.sku.as_str())?.filter(|sku| !sku.archived) else {
+    let replaces = batch.replaces.map(VoucherHash::to_bytes);
+    if let Some(replaced) = batch.replaces {
+        let sql = "SELECT * FROM batch WHERE number = (SELECT batch FROM voucher WHERE replaces = ?1)";
+        if let Some(earlier) = row(connection, sql, [replaces], numbered_batch_row)? {
+            return Ok(Inserted::Replay(Box::new(earlier.1.read()?)));
+        }
+        if find(connection, &[replaced])?.is_none_or(|voucher| voucher.state != VoucherState::Fulfilled) {
+            return Ok(Inserted::NotFulfilled);
+        }
+    }
+    let Some(sku) = catalogue::load(connection, batch.sku.as_str())?
+        .filter(|sku| !sku.archived || batch.replaces.is_some())
+    else {
         return Ok(Inserted::NoSku);
     };
     let id = batch.id.to_string();
@@ -127,13 +154,14 @@ fn insert_batch(
 
     let number = connection.last_insert_rowid();
     let expires_at = batch.expires_at.map(micros);
-    let sql = "INSERT INTO voucher (hash, batch, mask, state, expires_at) VALUES (?1, ?2, ?3, 'issued', ?4)
-               ON CONFLICT DO NOTHING";
+    let sql = "INSERT INTO voucher (hash, batch, mask, state, expires_at, replaces) VALUES (?1, ?2, ?3, 'issued', ?4, ?5)
+               ON CONFLICT (hash) DO NOTHING";
     let mut insert = connection.prepare_cached(sql).map_err(unavailable)?;
     let mut duplicates = Vec::new();
     for (hash, shown, place) in vouchers {
-        let inserted =
-            insert.execute((hash.to_bytes(), number, mask(*shown), expires_at)).map_err(unavailable)?;
+        let inserted = insert
+            .execute((hash.to_bytes(), number, mask(*shown), expires_at, replaces))
+            .map_err(unavailable)?;
         if inserted == 0 {
             duplicates.push(*place);
         }
@@ -150,8 +178,8 @@ fn insert_batch(
 
 fn insert_batch_row(connection: &Connection, id: &str, batch: &NewBatch) -> Result<(), StorageError> {
     let sql = "INSERT INTO batch (id, sku, label, shape, key_id, nonce, count, expires_at, note, minted_by, minted_at,
-                   idempotency_key, fingerprint)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+                   idempotency_key, fingerprint, replaces)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
     let (key, fingerprint) = batch.idempotency.as_ref().map(|(key, print)| (key, print)).unzip();
     let parameters = (
         id,
@@ -167,6 +195,7 @@ fn insert_batch_row(connection: &Connection, id: &str, batch: &NewBatch) -> Resu
         micros(batch.minted_at),
         key,
         fingerprint,
+        batch.replaces.map(VoucherHash::to_bytes),
     );
     execute(connection, sql, parameters, || Row::of("batch", &id)).map(drop)
 }
@@ -208,6 +237,7 @@ fn numbered_batch_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<(i64, BatchRo
         minted_at: row.get("minted_at")?,
         idempotency_key: row.get("idempotency_key")?,
         fingerprint: row.get("fingerprint")?,
+        replaces: row.get("replaces")?,
     };
     Ok((row.get("number")?, batch))
 }
@@ -215,7 +245,7 @@ fn numbered_batch_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<(i64, BatchRo
 /// The first of `hashes` that is a voucher's.
 pub(super) fn find(connection: &Connection, hashes: &[VoucherHash]) -> Result<Option<Voucher>, StorageError> {
     let sql = "SELECT hash, mask, state, came_from, tries, buys, voucher.expires_at, ready_at, start_behind, redemption,
-                   batch.id, sku, key_id
+                   void_reason, voucher.replaces, batch.id, sku, key_id
                FROM voucher JOIN batch ON batch.number = voucher.batch WHERE hash = ?1";
     for hash in hashes {
         if let Some(voucher) = row(connection, sql, [hash.to_bytes()], voucher_row)? {
@@ -232,7 +262,7 @@ pub(super) fn find_by_mask(
     limit: u32,
 ) -> Result<Vec<Voucher>, StorageError> {
     let sql = "SELECT hash, mask, state, came_from, tries, buys, voucher.expires_at, ready_at, start_behind, redemption,
-                   batch.id, sku, key_id
+                   void_reason, voucher.replaces, batch.id, sku, key_id
                FROM voucher JOIN batch ON batch.number = voucher.batch WHERE mask = ?1 ORDER BY hash LIMIT ?2";
     rows(connection, sql, (mask(shown), limit), voucher_row)?.into_iter().map(VoucherRow::read).collect()
 }
@@ -249,16 +279,28 @@ fn voucher_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<VoucherRow> {
         ready_at: row.get(7)?,
         start_behind: row.get(8)?,
         redemption: row.get(9)?,
-        batch: row.get(10)?,
-        sku: row.get(11)?,
-        key_id: row.get(12)?,
+        void_reason: row.get(10)?,
+        replaces: row.get(11)?,
+        batch: row.get(12)?,
+        sku: row.get(13)?,
+        key_id: row.get(14)?,
     })
+}
+
+/// The voucher that was issued in place of `hash`.
+pub(super) fn replacement(
+    connection: &Connection,
+    hash: VoucherHash,
+) -> Result<Option<VoucherHash>, StorageError> {
+    let sql = "SELECT hash FROM voucher WHERE replaces = ?1";
+    let replacement: Option<Vec<u8>> = row(connection, sql, [hash.to_bytes()], |row| row.get(0))?;
+    replacement.map(|replacement| Row::of("voucher", &hash).hash(&replacement)).transpose()
 }
 
 /// Stores what may change of a voucher.
 pub(super) fn update(connection: &Connection, voucher: &Voucher) -> Result<(), StorageError> {
     let sql = "UPDATE voucher SET state = ?2, came_from = ?3, tries = ?4, buys = ?5, expires_at = ?6, ready_at = ?7,
-                   start_behind = ?8, redemption = ?9
+                   start_behind = ?8, redemption = ?9, void_reason = ?10
                WHERE hash = ?1";
     let parameters = (
         voucher.hash.to_bytes(),
@@ -270,6 +312,7 @@ pub(super) fn update(connection: &Connection, voucher: &Voucher) -> Result<(), S
         voucher.ready_at.map(micros),
         voucher.start_behind.as_ref().map(PlanId::as_str),
         voucher.redemption.map(|redemption| redemption.to_string()),
+        voucher.void.as_ref().map(VoidReason::as_str),
     );
     execute(connection, sql, parameters, || Row::of("voucher", &voucher.hash)).map(drop)
 }

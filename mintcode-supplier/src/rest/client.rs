@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use mintcode_core::money::Currency;
+use mintcode_core::money::{Amount, Currency};
 use mintcode_core::order::{ListedOrder, Order, OrderId, Sight};
 use mintcode_core::ports::Clock;
 use mintcode_core::ports::supplier::{
@@ -106,6 +106,18 @@ impl Supplier for RestSupplier {
 
     async fn ban(&self, order: &OrderId) -> Result<Sight, CallError> {
         self.order_call(Call::Settle, "ban", order).await
+    }
+
+    async fn listed_price(&self, wanted: &Wanted) -> Result<Option<Amount>, CallError> {
+        let Wanted { product, country, operator, max_cost: _ } = wanted;
+        let mut url = self.url(&["guest", "prices"]);
+        url.query_pairs_mut().append_pair("country", country).append_pair("product", product);
+        let read = |body: &str| wire::listed_price(body, country, product, operator);
+        match self.call(Call::Look, url, read).await {
+            // The catalogue does not know the country or the product, so it says nothing of their price.
+            Err(CallError::Stopped(Stop::Parameters)) => Ok(None),
+            answer => answer,
+        }
     }
 
     async fn recent_orders(&self, skip: u64) -> Result<Vec<ListedOrder>, CallError> {

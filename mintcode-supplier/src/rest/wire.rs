@@ -8,6 +8,10 @@ use mintcode_core::ports::supplier::Profile;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+mod prices;
+
+pub(crate) use prices::listed_price;
+
 /// How long an activation lives, where the order itself does not say.
 const LIFETIME: TimeDelta = TimeDelta::minutes(15);
 

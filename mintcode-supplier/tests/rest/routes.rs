@@ -5,7 +5,7 @@ use std::time::Duration;
 use mintcode_core::money::{Amount, Currency};
 use mintcode_core::order::{OrderId, OrderStatus};
 use mintcode_core::ports::supplier::{BuyError, CallError, Stop, Supplier};
-use mintcode_supplier::simulator::{Line, Route, Scenario, Status};
+use mintcode_supplier::simulator::{Arming, Fault, Line, Route, Scenario, Status};
 
 use crate::support::{Desk, HandClock, client, telegram, wanted};
 
@@ -166,4 +166,40 @@ async fn four_decimals_are_kept_all_the_way() {
     assert_eq!(desk.supplier.profile().await.unwrap().balance, "999.8641".parse().unwrap());
     let books = desk.simulator.books();
     assert_eq!((books.calls[&Route::Buy], books.calls[&Route::Profile]), (1, 1));
+}
+
+#[tokio::test]
+async fn the_catalogue_tells_what_a_number_costs() {
+    let desk = Desk::open(Scenario::default()).await;
+    let listed = async |country, operator, product| {
+        desk.supplier.listed_price(&wanted(country, operator, product)).await.unwrap()
+    };
+    assert_eq!(listed("canada", "virtual4", "telegram").await, Some("0.12".parse().unwrap()));
+    assert!(listed("canada", "virtual8", "telegram").await.is_some(), "an empty shelf has a price, too");
+    for (country, operator, product) in [
+        ("canada", "virtual999", "telegram"),
+        ("canada", "virtual4", "openai"),
+        ("atlantis", "virtual4", "telegram"),
+        ("canada", "virtual4", "zzprobezz"),
+        ("canada&product=telegram", "virtual4", "telegram"),
+        ("", "", ""),
+    ] {
+        assert_eq!(listed(country, operator, product).await, None, "{country} {operator} {product}");
+    }
+    assert_eq!(desk.simulator.books().calls.keys().collect::<Vec<_>>(), [&Route::Prices]);
+}
+
+#[tokio::test]
+async fn a_catalogue_that_does_not_answer_is_not_one_without_the_price() {
+    let desk = Desk::open(Scenario::default()).await;
+    for (fault, is_throttle) in [(Fault::Throttle429, true), (Fault::BadGateway502Html, false)] {
+        desk.simulator.arm(Arming { route: Some(Route::Prices), ..Arming::next(fault) }).unwrap();
+        let answer = desk.supplier.listed_price(&telegram()).await;
+        match answer {
+            Err(CallError::Throttled { .. }) if is_throttle => {}
+            Err(CallError::Unclear(_)) if !is_throttle => {}
+            other => panic!("{fault:?}: {other:?}"),
+        }
+    }
+    assert_eq!(desk.supplier.listed_price(&telegram()).await.unwrap(), Some("0.12".parse().unwrap()));
 }

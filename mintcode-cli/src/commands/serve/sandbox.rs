@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use mintcode_core::engine::{Issuer, MintRequest};
 use mintcode_core::ids::SupplierName;
-use mintcode_core::money::Currency;
 use mintcode_core::ports::{Catalogue, Put};
 use mintcode_core::sku::Sku;
 use mintcode_core::span;
@@ -80,10 +79,8 @@ impl Sandbox {
         } else {
             backend::opened(SqliteStore::open_temporary())?
         };
-        for sku in &self.skus {
-            let put = store.put_sku(sku.clone(), Put::Apply).await;
-            put.map_err(|error| Failure::because("the demo SKUs cannot be stored", &error))?;
-        }
+        let put = store.put_skus(self.skus.clone(), Put::Apply).await;
+        put.map_err(|(_, error)| Failure::because("the demo SKUs cannot be stored", &error))?;
         Ok(store)
     }
 
@@ -101,8 +98,8 @@ impl Sandbox {
         )))
     }
 
-    /// Starts the simulated supplier on a port of its own.
-    pub(super) async fn start_supplier(&mut self) -> Result<SupplierSettings, Failure> {
+    /// Starts the simulated supplier on a port of its own. It charges in the selling currency, which needs no rate.
+    pub(super) async fn start_supplier(&mut self, sources: &Sources) -> Result<SupplierSettings, Failure> {
         let broken = |error: &(dyn std::error::Error + 'static)| Failure::work(chain(error));
         let api_key: SecretString = random_secret().into();
         let mut scenario =
@@ -118,7 +115,7 @@ impl Sandbox {
             name: SupplierName::default(),
             url: format!("{url}/v1").parse().map_err(|error: url::ParseError| broken(&error))?,
             api_key,
-            currency: Currency::USD,
+            currency: sources.rates()?.selling,
             is_exclusive: true,
             requests_per_second: 200,
         })

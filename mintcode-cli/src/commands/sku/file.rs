@@ -58,7 +58,7 @@ impl SkuFile {
         Ok(file)
     }
 
-    /// What is said about SKU number `index` that storage does not take.
+    /// What is said about SKU number `index`, from 0, that is not taken.
     pub(super) fn refused(&self, index: usize, error: &SkuError) -> Failure {
         let (field, message) = match error {
             SkuError::Fixed(field) => {
@@ -66,6 +66,7 @@ impl SkuFile {
             }
             SkuError::LabelTaken => ("label", "belongs to another SKU; choose another one"),
             SkuError::Invalid(error) => return self.malformed(index, std::slice::from_ref(error)),
+            SkuError::Denied(errors) => return self.malformed(index, errors),
             SkuError::NoSku | SkuError::NoPlan | SkuError::Exists | SkuError::Storage(_) => {
                 return Failure::work(format!("{}: {}", self.path.display(), chain(error)));
             }
@@ -78,7 +79,7 @@ impl SkuFile {
             let fields = steps(field);
             let line =
                 line_of(&self.text, &[&[Step::Key("sku"), Step::Index(index)], fields.as_slice()].concat());
-            format!("{}:{line}: {field} {message}", self.path.display())
+            format!("{}:{line}: sku[{index}].{field} {message}", self.path.display())
         });
         let mut lines: Vec<_> = lines.collect();
         if lines.len() > 3 {
@@ -167,7 +168,7 @@ max_cost = "0.20"
             (
                 "operator = \"virtual4\"",
                 "operator = \"any\"",
-                "s.toml:14: plan[0].operator must name one operator",
+                "s.toml:14: sku[0].plan[0].operator must name one operator",
             ),
             ("max_duration = \"3s\"", "max_duration = \"3\"", "s.toml:9: max_duration: "),
             ("max_duration", "max_durations", "s.toml:9: unknown field `max_durations`"),
@@ -186,7 +187,7 @@ max_cost = "0.20"
     #[test]
     fn two_skus_of_one_file_share_neither_id_nor_label() {
         let other = GOOD.replace("\"one\"", "\"two\"");
-        assert!(error_of(&format!("{GOOD}{GOOD}")).contains(":19: id is that of another"));
-        assert!(error_of(&format!("{GOOD}{other}")).contains(":21: label is that of another"));
+        assert!(error_of(&format!("{GOOD}{GOOD}")).contains(":19: sku[1].id is that of another"));
+        assert!(error_of(&format!("{GOOD}{other}")).contains(":21: sku[1].label is that of another"));
     }
 }

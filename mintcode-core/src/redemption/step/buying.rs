@@ -7,15 +7,15 @@ use chrono::{DateTime, Utc};
 use super::Step;
 use super::holding::closed;
 use crate::ids::PlanId;
-use crate::money::Amount;
+use crate::money::{Amount, Rate};
 use crate::order::Order;
 use crate::order::{Message, OrderStatus};
 use crate::ports::{Stop, Wanted};
-use crate::redemption::choice::again;
 use crate::redemption::search::{Found, find};
 use crate::redemption::{
-    AfterRelease, Choice, ClosedAttempt, Decision, Effect, Failure, FailureKind, GiveBack, Held, Intent,
-    Listing, NotBought, Outcome, Phase, Redemption, Releasing, Search, Surplus, choose,
+    AfterRelease, Choice, ChoiceRecord, ClosedAttempt, Decision, Effect, Failure, FailureKind, GiveBack,
+    Held, Intent, Listing, NotBought, Outcome, Phase, Question, Redemption, Releasing, Search, Surplus,
+    choose,
 };
 use crate::sku::Plan;
 
@@ -25,11 +25,11 @@ const SEARCH_PAST_DEADLINE: Duration = Duration::from_mins(1);
 impl Step<'_> {
     /// Tries the next plan, or ends `next` where none is left.
     pub(super) fn attempt_next(&self, next: Redemption) -> Decision {
-        let choice = choose(&next, self.context);
-        self.attempt(next, choice)
+        self.attempt(next, None)
     }
 
-    fn attempt(&self, next: Redemption, choice: Choice) -> Decision {
+    /// Tries `same` once more after a pause or a purchase that did not happen, or else the next plan.
+    fn attempt(&self, next: Redemption, same: Option<&PlanId>) -> Decision {
         if next.cancel_wished {
             return self.store(Redemption { phase: Phase::Cancelled, ..next }, None);
         }
@@ -38,16 +38,21 @@ impl Step<'_> {
             let kind = if next.number_shown { FailureKind::NoSms } else { FailureKind::Deadline };
             return self.fail(next, kind, None);
         }
-        match choice {
-            Choice::Next { plan, cap, reason } => {
-                if next.number_shown && left < self.time_for_another(&next, &plan) {
-                    return self.fail(next, FailureKind::NoSms, None);
-                }
-                let intent = self.intend(&next, &plan, cap, reason);
+        let question = Question::of(&next, same, self.context, self.now);
+        let answer = choose(&question);
+        let decision = match &answer.choice {
+            Choice::Next { plan, .. } if next.number_shown && left < self.time_for_another(&next, plan) => {
+                self.fail(next, FailureKind::NoSms, None)
+            }
+            Choice::Next { plan, cap, is_probe } => {
+                let intent = self.intend(&next, plan, *cap, *is_probe, &answer.reason);
                 self.store(Redemption { phase: Phase::Ordering(intent), ..next }, Some(Effect::Buy))
             }
-            Choice::GiveUp { kind } => self.fail(next, kind, None),
-        }
+            Choice::Wait { plan, until } => self.pause(next, plan, *until),
+            Choice::GiveUp { kind, stop } => self.fail(next, *kind, *stop),
+        };
+        let record = ChoiceRecord { at: self.now, question, answer };
+        Decision { choice: Some(Box::new(record)), ..decision }
     }
 
     /// The least time that must be left for another number after the first.
@@ -57,7 +62,15 @@ impl Step<'_> {
         (redemption.policy.max_duration / 4).min(Duration::from_mins(1)).max(minimum_age)
     }
 
-    fn intend(&self, redemption: &Redemption, plan: &Plan, cap: Amount, reason: String) -> Intent {
+    fn intend(
+        &self,
+        redemption: &Redemption,
+        plan: &Plan,
+        cap: Amount,
+        is_probe: bool,
+        reason: &str,
+    ) -> Intent {
+        // A plan is chosen only if its supplier is configured.
         let facts = self.context.suppliers.get(&plan.supplier);
         Intent {
             number: redemption.attempts() + 1,
@@ -69,7 +82,10 @@ impl Step<'_> {
                 operator: plan.operator.clone(),
                 max_cost: cap,
             },
-            reason,
+            reason: reason.to_owned(),
+            is_probe,
+            currency: facts.map_or(redemption.currency, |facts| facts.currency),
+            rate: facts.map_or(Rate::ONE, |facts| facts.rate),
             intended_at: self.now,
             send_by: self.now + self.context.timing.send_window,
             newest_known: facts.and_then(|facts| facts.newest_known.clone()),
@@ -86,9 +102,7 @@ impl Step<'_> {
         if self.now < until {
             return self.stay();
         }
-        let next = self.redemption.clone();
-        let choice = again(&next, plan, self.context);
-        self.attempt(next, choice)
+        self.attempt(self.redemption.clone(), Some(plan))
     }
 
     pub(super) fn uncertain(&self, intent: &Intent) -> Decision {
@@ -122,7 +136,7 @@ impl Step<'_> {
     }
 
     fn surplus(&self, intent: &Intent, order: Order, outcome: Outcome) -> Surplus {
-        let held = Held { intent: intent.clone(), order, messages: Vec::new(), unknown: 0 };
+        let held = Held::bought(intent, order);
         Surplus { held, outcome, not_before: self.now, asked: 0 }
     }
 
@@ -133,9 +147,9 @@ impl Step<'_> {
             next.background.push(self.surplus(intent, order, Outcome::TooDear));
             return self.attempt_next(next);
         }
-        let held = Held { intent: intent.clone(), order, messages: Vec::new(), unknown: 0 };
+        let held = Held::bought(intent, order);
         if !messages.is_empty() {
-            return self.arrived(next, Held { messages, ..held }, None);
+            return self.arrived(next, self.with_messages(held, messages), None);
         }
         let then = if next.cancel_wished {
             AfterRelease::Cancel
@@ -198,13 +212,15 @@ impl Step<'_> {
         // A supplier that asks to come back at once is not asked in a circle.
         let least = self.context.timing.backoff_min / 6;
         let until = self.now + asked.map_or_else(|| self.backoff(), |pause| pause.max(least));
+        self.pause(next, &intent.plan, until)
+    }
+
+    /// Goes on with `plan` at `until`, unless that is too late for a number.
+    fn pause(&self, next: Redemption, plan: &PlanId, until: DateTime<Utc>) -> Decision {
         if until + time_for_a_first(&next) >= next.deadline {
             return self.fail(next, FailureKind::TemporarilyUnavailable, None);
         }
-        self.store(
-            Redemption { phase: Phase::CoolingDown { until, plan: intent.plan.clone() }, ..next },
-            None,
-        )
+        self.store(Redemption { phase: Phase::CoolingDown { until, plan: plan.clone() }, ..next }, None)
     }
 
     fn backoff(&self) -> Duration {
@@ -288,8 +304,7 @@ impl Step<'_> {
                 }
                 Some(since) if self.now >= since + timing.settle_time / 2 => {
                     let next = self.without_order(&search.intent, Outcome::Absent);
-                    let choice = again(&next, &search.intent.plan, self.context);
-                    self.attempt(next, choice)
+                    self.attempt(next, Some(&search.intent.plan))
                 }
                 Some(_) => self.stay(),
             },
@@ -299,12 +314,11 @@ impl Step<'_> {
     /// The order was ours and is over before anyone saw its number.
     fn found_closed(&self, search: &Search, order: Order, end: OrderStatus) -> Decision {
         let mut next = self.redemption.clone();
-        let held = Held { intent: search.intent.clone(), order, messages: Vec::new(), unknown: 0 };
+        let held = Held::bought(&search.intent, order);
         next.closed.push(closed(&held, Outcome::Late, Some(end), self.now));
         // The attempt is closed, so the phase must not carry it as well.
         next.phase = Phase::Queued;
-        let choice = again(&next, &search.intent.plan, self.context);
-        self.attempt(next, choice)
+        self.attempt(next, Some(&search.intent.plan))
     }
 }
 

@@ -1,6 +1,6 @@
 //! After a delivery: further messages, and completing the order at the supplier.
 
-use super::holding::{check, unknown, with_sight};
+use super::holding::{check, unknown};
 use super::{Step, settle_pause};
 use crate::order::Sight;
 use crate::redemption::{Call, CallFailure, Decision, Delivery, Effect, Phase, Redemption, Settlement};
@@ -20,7 +20,7 @@ impl Step<'_> {
     }
 
     pub(super) fn seen_delivered(&self, delivery: &Delivery, sight: &Sight) -> Decision {
-        let (held, changed) = with_sight(&delivery.held, sight);
+        let (held, changed) = self.with_sight(&delivery.held, sight);
         let is_known_again = delivery.held.unknown > 0;
         let delivery = Delivery { held, ..delivery.clone() };
         match delivery.settlement {
@@ -61,6 +61,8 @@ impl Step<'_> {
 
     fn settle(&self, delivery: &Delivery, settlement: Settlement, effect: Option<Effect>) -> Decision {
         let delivery = Delivery { settlement, ..delivery.clone() };
-        self.store(Redemption { phase: Phase::Delivered(delivery), ..self.redemption.clone() }, effect)
+        let is_withheld = matches!(self.redemption.phase, Phase::Withheld(_));
+        let phase = if is_withheld { Phase::Withheld(delivery) } else { Phase::Delivered(delivery) };
+        self.store(Redemption { phase, ..self.redemption.clone() }, effect)
     }
 }

@@ -3,8 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{Step, settle_pause};
-use crate::order::{OrderId, OrderStatus, Sight};
-use crate::redemption::code::code_of;
+use crate::order::{Message, OrderId, OrderStatus, Sight};
 use crate::redemption::{
     AfterRelease, Call, CallFailure, ClosedAttempt, Decision, Delivery, Effect, FailureKind, GiveBack, Held,
     Outcome, Phase, Redemption, Releasing, Settlement,
@@ -55,7 +54,7 @@ impl Step<'_> {
             Phase::Releasing(releasing) if releasing.held.order.id == *order => {
                 self.seen_releasing(releasing, sight)
             }
-            Phase::Delivered(delivery) if delivery.held.order.id == *order => {
+            Phase::Delivered(delivery) | Phase::Withheld(delivery) if delivery.held.order.id == *order => {
                 self.seen_delivered(delivery, sight)
             }
             _ => self.seen_background(order, sight),
@@ -63,11 +62,11 @@ impl Step<'_> {
     }
 
     /// Messages are read before the status: an order may be closed and carry its code all the same.
-    fn seen_waiting(&self, held: &Held, sight: &Sight) -> Decision {
+    fn seen_waiting(&self, before: &Held, sight: &Sight) -> Decision {
         let next = self.redemption.clone();
-        let (held, changed) = with_sight(held, sight);
-        let has_code = held.messages.iter().any(|message| code_of(message).is_some());
-        if has_code || (sight.status.is_closed() && !held.messages.is_empty()) {
+        let (held, changed) = self.with_sight(before, sight);
+        let is_over = sight.status.is_closed() && !held.messages.is_empty();
+        if is_over || held.has_code() || !held.withheld.is_empty() {
             return self.arrived(next, held, Some(sight.status));
         }
         if sight.status.is_closed() {
@@ -76,13 +75,12 @@ impl Step<'_> {
         if changed {
             return self.store(Redemption { phase: Phase::Waiting(held), ..next }, None);
         }
-        let Phase::Waiting(before) = &self.redemption.phase else { return self.stay() };
         self.known_again(before, held, Phase::Waiting)
     }
 
     fn seen_releasing(&self, releasing: &Releasing, sight: &Sight) -> Decision {
         let next = self.redemption.clone();
-        let (held, _) = with_sight(&releasing.held, sight);
+        let (held, _) = self.with_sight(&releasing.held, sight);
         // With any message the supplier keeps the money, so what came is delivered.
         if !held.messages.is_empty() {
             return self.arrived(next, held, Some(sight.status));
@@ -124,7 +122,7 @@ impl Step<'_> {
             Phase::Releasing(releasing) if releasing.held.order.id == *order => {
                 self.release_failed(releasing, call, failure)
             }
-            Phase::Delivered(delivery) if delivery.held.order.id == *order => {
+            Phase::Delivered(delivery) | Phase::Withheld(delivery) if delivery.held.order.id == *order => {
                 self.finish_failed(delivery, call, failure)
             }
             _ => self.background_failed(order, call, failure),
@@ -181,23 +179,43 @@ impl Step<'_> {
         }
     }
 
-    /// A message is there: stored as delivered before anything else happens.
+    /// A message is there: stored as delivered, or as withheld, before anything else happens.
     pub(super) fn arrived(&self, mut next: Redemption, held: Held, status: Option<OrderStatus>) -> Decision {
         let until = self.now + next.policy.further_sms;
         let until = until.min(held.order.expires_at - self.context.timing.expiry_margin);
-        let only_text = !held.messages.iter().any(|message| code_of(message).is_some());
+        let has_code = held.has_code();
         let settlement = match status.filter(|status| status.is_closed()) {
             Some(end) => Settlement::Settled { order_end: Some(end), at: self.now },
-            None if only_text || until <= self.now => {
+            None if !has_code || until <= self.now => {
                 Settlement::Finishing { not_before: self.now + settle_pause(0), asked: 1 }
             }
             None => Settlement::Open { until },
         };
         let finish = matches!(settlement, Settlement::Finishing { .. })
             .then(|| Effect::Finish(held.intent.supplier.clone(), held.order.id.clone()));
-        next.number_shown = true;
+        // A code that may be shown is delivered, whatever came beside it.
+        let is_withheld = !has_code && !held.withheld.is_empty();
         let delivery = Delivery { held, delivered_at: self.now, settlement };
-        self.store(Redemption { phase: Phase::Delivered(delivery), ..next }, finish)
+        next.number_shown = !is_withheld;
+        next.phase = if is_withheld { Phase::Withheld(delivery) } else { Phase::Delivered(delivery) };
+        self.store(next, finish)
+    }
+
+    /// The number as `sight` shows it, and whether there are other messages. A list shorter than the one known is stale.
+    pub(super) fn with_sight(&self, held: &Held, sight: &Sight) -> (Held, bool) {
+        let is_news = sight.messages.len() >= held.messages.len() && sight.messages != held.messages;
+        let known = Held { unknown: 0, ..held.clone() };
+        if is_news { (self.with_messages(known, sight.messages.clone()), true) } else { (known, false) }
+    }
+
+    /// The number with these messages, of which those are withheld that may not be shown.
+    pub(super) fn with_messages(&self, held: Held, messages: Vec<Message>) -> Held {
+        let screening = &self.context.rules.screening;
+        let matched = messages.iter().map(|message| screening.withholds(message)).enumerate();
+        let withheld = matched
+            .filter_map(|(place, pattern)| pattern.map(|pattern| (place, pattern.to_owned())))
+            .collect();
+        Held { messages, withheld, ..held }
     }
 }
 
@@ -214,13 +232,6 @@ pub(super) fn closed(
         outcome,
         ended_at,
     }
-}
-
-/// The number as `sight` shows it, and whether there are other messages. A list shorter than the one known is stale.
-pub(super) fn with_sight(held: &Held, sight: &Sight) -> (Held, bool) {
-    let is_news = sight.messages.len() >= held.messages.len() && sight.messages != held.messages;
-    let messages = if is_news { &sight.messages } else { &held.messages };
-    (Held { messages: messages.clone(), unknown: 0, ..held.clone() }, is_news)
 }
 
 /// The number after the supplier did not know its order.

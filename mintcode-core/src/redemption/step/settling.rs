@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::holding::{check, closed, unknown, with_sight};
+use super::holding::{check, closed, unknown};
 use super::{Step, settle_pause};
 use crate::order::{OrderId, OrderStatus, Sight};
 use crate::redemption::{Call, CallFailure, Decision, Effect, Surplus};
@@ -29,7 +29,7 @@ impl Step<'_> {
         if sight.status.is_closed() {
             return self.drop_surplus(index, Some(sight.status));
         }
-        let (held, changed) = with_sight(&surplus.held, sight);
+        let (held, changed) = self.with_sight(&surplus.held, sight);
         if changed {
             return self.keep(index, Surplus { held, ..surplus.clone() }, Duration::ZERO, None);
         }

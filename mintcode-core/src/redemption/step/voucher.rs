@@ -11,13 +11,17 @@ use crate::voucher::VoucherEvent;
 pub fn voucher_event(before: &Redemption, after: &Redemption) -> Option<VoucherEvent> {
     let (buys, number_shown) = (after.buys(), after.number_shown);
     match &after.phase {
+        Phase::Delivered(_) if matches!(before.phase, Phase::Withheld(_)) => Some(VoucherEvent::Release),
         _ if before.is_final() => None,
         Phase::Ordering(_) if after.attempts() > before.attempts() => Some(VoucherEvent::Buy { buys }),
-        Phase::CoolingDown { .. } if !matches!(before.phase, Phase::CoolingDown { .. }) => {
+        // A pause before any purchase leaves the voucher locked as it is.
+        Phase::CoolingDown { .. } if !matches!(before.phase, Phase::Queued | Phase::CoolingDown { .. }) => {
             Some(VoucherEvent::Settle { buys, number_shown })
         }
         Phase::Delivered(_) => Some(VoucherEvent::Deliver),
         Phase::Failed(failure) => Some(end(after, failure.retry_at)),
+        // The customer did nothing that would have to cool down.
+        Phase::Withheld(_) => Some(end(after, after.updated_at)),
         Phase::Cancelled => Some(end(after, after.updated_at + after.policy.cooldown)),
         Phase::Queued
         | Phase::Ordering(_)
@@ -32,6 +36,7 @@ fn end(after: &Redemption, ready_at: DateTime<Utc>) -> VoucherEvent {
     VoucherEvent::End {
         buys: after.buys(),
         number_shown: after.number_shown,
+        at: after.updated_at,
         ready_at,
         start_behind: without_sms(after),
     }

@@ -1,10 +1,12 @@
 //! What the customer or the operator may wish, and what it leads to.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Step;
 use crate::redemption::{
-    AfterRelease, Choice, Context, Decision, GiveBack, Phase, Redemption, Releasing, Wish, choose,
+    AfterRelease, Choice, Context, Decision, Delivery, GiveBack, Held, Phase, Question, Redemption,
+    Releasing, Wish, choose,
 };
 
 /// What granting a wish would do.
@@ -39,6 +41,7 @@ impl Step<'_> {
         match wish {
             Wish::Cancel => self.wish_cancel(),
             Wish::Replace { attempt } => self.wish_replace(attempt),
+            Wish::Release => self.wish_release(),
         }
     }
 
@@ -61,7 +64,29 @@ impl Step<'_> {
                 }
                 AfterRelease::Cancel | AfterRelease::Fail(_) => Some(self.stay()),
             },
-            Phase::Delivered(_) | Phase::Failed(_) | Phase::Cancelled => None,
+            Phase::Delivered(_) | Phase::Withheld(_) | Phase::Failed(_) | Phase::Cancelled => None,
+        }
+    }
+
+    /// What was withheld is delivered after all.
+    fn wish_release(&self) -> Option<Decision> {
+        let next = self.redemption.clone();
+        match &self.redemption.phase {
+            Phase::Withheld(withheld) => {
+                let held = Held { withheld: BTreeMap::new(), ..withheld.held.clone() };
+                let delivery = Delivery { held, delivered_at: self.now, ..withheld.clone() };
+                let next = Redemption { number_shown: true, phase: Phase::Delivered(delivery), ..next };
+                Some(self.store(next, None))
+            }
+            Phase::Delivered(_) => Some(self.stay()),
+            Phase::Queued
+            | Phase::Ordering(_)
+            | Phase::Uncertain(_)
+            | Phase::Waiting(_)
+            | Phase::Releasing(_)
+            | Phase::CoolingDown { .. }
+            | Phase::Failed(_)
+            | Phase::Cancelled => None,
         }
     }
 
@@ -72,11 +97,11 @@ impl Step<'_> {
             return None;
         }
         let left = (self.redemption.deadline - self.now).to_std().unwrap_or(Duration::ZERO);
-        match choose(self.redemption, self.context) {
+        match choose(&Question::of(self.redemption, None, self.context, self.now)).choice {
             Choice::Next { plan, .. } if left >= self.time_for_another(self.redemption, &plan) => {
                 Some(self.release(held.clone(), GiveBack::Cancel, AfterRelease::NextPlan))
             }
-            Choice::Next { .. } | Choice::GiveUp { .. } => None,
+            Choice::Next { .. } | Choice::Wait { .. } | Choice::GiveUp { .. } => None,
         }
     }
 }

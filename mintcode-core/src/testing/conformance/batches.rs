@@ -57,6 +57,8 @@ pub async fn a_batch_is_read_back_whole(store: &Subject) {
             ready_at: None,
             start_behind: None,
             redemption: None,
+            void: None,
+            replaces: None,
         };
         assert_eq!(voucher(store, hash).await, expected);
     }

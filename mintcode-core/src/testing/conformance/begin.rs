@@ -2,9 +2,10 @@
 
 use super::Subject;
 use super::stage::{
-    at, begun, delivered, end, failed, failure, keyed, minted, one_voucher, ordering, picture, post, queued,
-    rdm, reload, session, stored, voucher, waiting, worker,
+    Picture, at, begun, delivered, end, failed, failure, keyed, minted, one_voucher, ordering, picture, post,
+    queued, rdm, refusal, reload, session, stored, voucher, waiting, worker,
 };
+use crate::money::Currency;
 use crate::ports::{Begin, BeginBy, Begun, Put, StorageError};
 use crate::redemption::{Holder, Redemption};
 use crate::sku::Policy;
@@ -15,13 +16,6 @@ fn again(begin: Begin, of: u32) -> Begin {
     Begin { by: BeginBy::Again(rdm(of)), ..begin }
 }
 
-async fn refusal(store: &Subject, begin: Begin) -> Refusal {
-    match store.begin(begin).await.unwrap() {
-        Begun::Refused(refusal) => refusal,
-        other => panic!("it was not refused: {other:?}"),
-    }
-}
-
 /// The redemption is queued, the voucher locked, and the history has begun.
 pub async fn a_voucher_begins_a_redemption(store: &Subject) {
     let sku = sample::sku("tg");
@@ -29,7 +23,7 @@ pub async fn a_voucher_begins_a_redemption(store: &Subject) {
     let before = voucher(store, hash).await;
 
     let redemption = begun(store, post(hash, session(1), 1)).await;
-    let queued = Redemption::queued(rdm(1), &before, &sku, session(1), at(1));
+    let queued = Redemption::queued(rdm(1), &before, &sku, session(1), Currency::USD, at(1));
     assert_eq!(redemption, Redemption { owner: Some(worker(1)), ..queued });
 
     let after = picture(store, rdm(1), hash).await;
@@ -157,8 +151,9 @@ pub async fn with_all_plans_off_nothing_begins(store: &Subject) {
     sku.plans[0].enabled = false;
     let hash = minted(store, &sku, 1).await[0];
     let before = picture(store, rdm(1), hash).await;
-    assert_eq!(refusal(store, post(hash, session(1), 1)).await, Refusal::Unavailable);
-    assert_eq!(picture(store, rdm(1), hash).await, before);
+    assert_eq!(refusal(store, post(hash, session(1), 1)).await, Refusal::Unavailable { until: None });
+    let alerts = store.alerts(true, 9).await.unwrap();
+    assert_eq!(picture(store, rdm(1), hash).await, Picture { alerts, ..before });
 }
 
 /// A key that began a redemption of one voucher tells nothing about any other.

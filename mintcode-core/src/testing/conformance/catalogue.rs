@@ -145,3 +145,37 @@ pub async fn a_wrong_plan_change_changes_nothing(store: &Subject) {
     assert!(matches!(error, SkuError::Invalid(_)), "{error:?}");
     assert_eq!(store.sku(&sku.id).await.unwrap(), Some(sku));
 }
+
+/// All of them, each as it would be stored after those before it, with the news of which are new.
+pub async fn several_skus_are_stored_together(store: &Subject) {
+    let sku = sample::sku("tg");
+    store.put_sku(sku.clone(), Put::Create).await.unwrap();
+    // The first gives its label up, so that the second can have it.
+    let relabelled = Sku { label: "OTHER".parse().unwrap(), ..sku.clone() };
+    let successor = Sku { label: sku.label.clone(), ..sample::sku("wa") };
+    let stored = store.put_skus(vec![relabelled.clone(), successor.clone()], Put::Apply).await.unwrap();
+    assert_eq!(stored, [false, true]);
+    assert_eq!(store.skus().await.unwrap(), [relabelled, successor]);
+    assert_eq!(store.put_skus(Vec::new(), Put::Apply).await.unwrap(), Vec::<bool>::new());
+}
+
+/// One that is refused leaves nothing of the others, and is named by its place.
+pub async fn a_refused_sku_leaves_nothing_of_the_others(store: &Subject) {
+    let sold = sample::sku("tg");
+    minted(store, &sold, 1).await;
+    let (dearer, fresh) = (Sku { price: Amount::from_micros(900_000), ..sold.clone() }, sample::sku("wa"));
+    let taken = Sku { label: fresh.label.clone(), ..sample::sku("zz") };
+    let fixed = Sku { product: "whatsapp".into(), ..sold.clone() };
+
+    let skus = vec![dearer.clone(), fresh.clone(), taken];
+    let (place, error) = store.put_skus(skus, Put::Apply).await.unwrap_err();
+    assert!(matches!((place, &error), (2, SkuError::LabelTaken)), "{place} {error:?}");
+    assert_eq!(store.sku(&sold.id).await.unwrap(), Some(sold.clone()));
+    assert_eq!(store.skus().await.unwrap().len(), 1);
+
+    let (place, error) = store.put_skus(vec![fresh.clone(), fixed, dearer], Put::Apply).await.unwrap_err();
+    assert!(matches!((place, &error), (1, SkuError::Fixed("product"))), "{place} {error:?}");
+    let (place, error) = store.put_skus(vec![fresh, sold.clone()], Put::Create).await.unwrap_err();
+    assert!(matches!((place, &error), (1, SkuError::Exists)), "{place} {error:?}");
+    assert_eq!(store.skus().await.unwrap(), [sold]);
+}

@@ -5,11 +5,14 @@ use std::collections::HashSet;
 use chrono::Duration;
 
 use super::Subject;
+use super::choices::choice;
 use super::stage::{
-    Picture, at, begun, bought, change, delivered, delivery, end, failed, failure, held, intent, keyed,
-    minted, moved, ordering, picture, post, queued, queued_many, rdm, reload, session, stored, surplus,
+    at, begun, bought, change, delivered, delivery, end, failed, fails_whole, failure, held, intent, keyed,
+    meant, minted, moved, ordering, post, queued, queued_many, rdm, reload, session, stored, surplus,
     voucher, waiting, wanted, worker,
 };
+use crate::alert::{Alert, AlertChange};
+use crate::health::{AccountChange, AccountEvent};
 use crate::ids::SupplierName;
 use crate::order::OrderId;
 use crate::ports::{Commit, Inbox, StorageError};
@@ -20,23 +23,22 @@ use crate::redemption::{
 use crate::testing::sample;
 use crate::voucher::{Resting, VoucherEvent, VoucherState};
 
-/// Commits what must fail, and looks that nothing of it was stored.
-async fn fails_whole(store: &Subject, commit: Commit) -> StorageError {
-    let (id, voucher) = (commit.next.id, commit.next.voucher);
-    let before: Picture = picture(store, id, voucher).await;
-    let error = store.commit(commit).await.unwrap_err();
-    assert_eq!(picture(store, id, voucher).await, before, "after {error:?}");
-    error
-}
-
-/// A change with something for every table: claims, a voucher's event and an inbox item it takes care of.
+/// A change with something for every table: claims, a voucher's event, an inbox item it takes care of, entries of the
+/// books, a choice, and what it means for source, account and operator.
 async fn rich(store: &Subject, ordering: &Redemption, order_id: &str) -> Commit {
     store.append_inbox(ordering.id, Inbox::Wish(Wish::Cancel)).await.unwrap();
     let item = store.inbox(ordering.id).await.unwrap().pop().unwrap();
     let waiting = bought(ordering, order_id);
     let settled = Settlement::Finishing { not_before: at(30), asked: 1 };
     let next = Redemption { version: ordering.version + 1, ..delivery(&waiting, settled) };
-    Commit { next, voucher: vec![VoucherEvent::Deliver], consumed: vec![item.id] }
+    let given_back = AccountChange { supplier: SupplierName::default(), event: AccountEvent::GivenBack };
+    Commit {
+        consumed: vec![item.id],
+        accounts: vec![given_back],
+        alerts: vec![AlertChange::raise(Alert::BooksOff { what: "a test".into() })],
+        choice: Some(Box::new(choice(&next))),
+        ..meant(ordering, next)
+    }
 }
 
 /// Whatever a redemption holds comes back as it was, in every phase.
@@ -289,7 +291,7 @@ pub async fn consumed_inbox_items_are_removed(store: &Subject) {
     let next = moved(&redemptions[0], Phase::CoolingDown { until: at(60), plan: sample::plan_id("A") });
     // The other redemption's item is not this one's to take.
     let consumed = vec![mine[0].id, mine[2].id, others[0].id];
-    store.commit(Commit { next, voucher: Vec::new(), consumed }).await.unwrap();
+    store.commit(Commit { consumed, ..change(next, Vec::new()) }).await.unwrap();
     assert_eq!(store.inbox(rdm(1)).await.unwrap(), [mine[1].clone()]);
     assert_eq!(store.inbox(rdm(2)).await.unwrap(), others);
 }

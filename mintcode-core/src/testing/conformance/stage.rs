@@ -1,20 +1,26 @@
 //! What the cases need before they come to their point.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Duration, Utc};
 
 use super::Subject;
+use crate::health::{Account, Health, HealthChange, HealthEvent, HealthRules, Source};
 use crate::ids::{PlanId, RedemptionId, SupplierName, WorkerId};
-use crate::money::Amount;
+use crate::ledger::Booked;
+use crate::money::{Amount, Currency, Rate};
 use crate::order::{Message, Order, OrderId, OrderStatus, Phone};
 use crate::ports::supplier::Wanted;
-use crate::ports::{Begin, BeginBy, Begun, Commit, InboxItem, Put, VoucherTrail};
+use crate::ports::{
+    AlertRow, Begin, BeginBy, Begun, Commit, InboxItem, Observed, Put, StorageError, VoucherTrail,
+};
 use crate::redemption::{
-    ClosedAttempt, Delivery, Failure, FailureKind, Held, Holder, HolderKey, Intent, Outcome, Phase,
-    Redemption, Settlement, Snapshot, Surplus,
+    ClosedAttempt, Consequences, Delivery, Failure, FailureKind, Held, Holder, HolderKey, Intent, Outcome,
+    Phase, Redemption, Settlement, Snapshot, Surplus,
 };
 use crate::sku::Sku;
 use crate::testing::sample;
-use crate::voucher::{Voucher, VoucherEvent, VoucherHash};
+use crate::voucher::{Refusal, Voucher, VoucherEvent, VoucherHash};
 
 pub(super) fn at(seconds: i64) -> DateTime<Utc> {
     sample::now() + Duration::seconds(seconds)
@@ -60,7 +66,22 @@ pub(super) async fn one_voucher(store: &Subject) -> VoucherHash {
 /// `holder` posts the voucher; redemption `number` is to begin, driven by worker 1, `number` seconds in.
 pub(super) fn post(voucher: VoucherHash, holder: Holder, number: u32) -> Begin {
     let by = BeginBy::Code(vec![voucher]);
-    Begin { by, holder, id: rdm(number), owner: Some(worker(1)), now: at(i64::from(number)) }
+    Begin {
+        by,
+        holder,
+        address: None,
+        rules: sample::rules(),
+        id: rdm(number),
+        owner: Some(worker(1)),
+        now: at(i64::from(number)),
+    }
+}
+
+pub(super) async fn refusal(store: &Subject, begin: Begin) -> Refusal {
+    match store.begin(begin).await.unwrap() {
+        Begun::Refused(refusal) => refusal,
+        other => panic!("it was not refused: {other:?}"),
+    }
 }
 
 pub(super) async fn begun(store: &Subject, begin: Begin) -> Redemption {
@@ -112,6 +133,9 @@ pub(super) fn intent(redemption: &Redemption) -> Intent {
         supplier: SupplierName::default(),
         wanted: wanted(),
         reason: "first by priority".into(),
+        is_probe: false,
+        currency: Currency::USD,
+        rate: Rate::ONE,
         intended_at: redemption.updated_at + Duration::seconds(1),
         send_by: redemption.updated_at + Duration::seconds(6),
         newest_known: Some(OrderId::new("99")),
@@ -129,7 +153,7 @@ pub(super) fn order(id: &str) -> Order {
 }
 
 pub(super) fn held(intent: Intent, order_id: &str) -> Held {
-    Held { intent, order: order(order_id), messages: Vec::new(), unknown: 0 }
+    Held { intent, order: order(order_id), messages: Vec::new(), unknown: 0, withheld: BTreeMap::new() }
 }
 
 pub(super) fn surplus(intent: Intent, order_id: &str) -> Surplus {
@@ -147,13 +171,67 @@ pub(super) fn message() -> Message {
 }
 
 pub(super) fn change(next: Redemption, voucher: Vec<VoucherEvent>) -> Commit {
-    Commit { next, voucher, consumed: Vec::new() }
+    Commit {
+        next,
+        voucher,
+        consumed: Vec::new(),
+        ledger: Vec::new(),
+        health: Vec::new(),
+        accounts: Vec::new(),
+        alerts: Vec::new(),
+        choice: None,
+        rules: HealthRules::default(),
+    }
 }
 
 /// Stores `next`, and returns it.
 pub(super) async fn stored(store: &Subject, next: Redemption, voucher: Vec<VoucherEvent>) -> Redemption {
     store.commit(change(next.clone(), voucher)).await.unwrap();
     next
+}
+
+/// `next`, which follows `before`, with everything that it means, as the engine stores it.
+pub(super) fn meant(before: &Redemption, next: Redemption) -> Commit {
+    let Consequences { voucher, ledger, health, accounts, alerts } =
+        Consequences::of(before, &next, std::time::Duration::from_secs(45));
+    let voucher = voucher.into_iter().collect();
+    Commit { ledger, health, accounts, alerts, ..change(next, voucher) }
+}
+
+/// Stores `next` with everything that it means, and returns it.
+pub(super) async fn went_on(store: &Subject, before: &Redemption, next: Redemption) -> Redemption {
+    store.commit(meant(before, next.clone())).await.unwrap();
+    next
+}
+
+/// `redemption` with the intent of its next purchase, as it is to be stored.
+pub(super) fn intended(redemption: &Redemption) -> Redemption {
+    moved(redemption, Phase::Ordering(intent(redemption)))
+}
+
+/// Commits what must fail, and looks that nothing of it was stored.
+pub(super) async fn fails_whole(store: &Subject, commit: Commit) -> StorageError {
+    let (id, voucher) = (commit.next.id, commit.next.voucher);
+    let before: Picture = picture(store, id, voucher).await;
+    let error = store.commit(commit).await.unwrap_err();
+    assert_eq!(picture(store, id, voucher).await, before, "after {error:?}");
+    error
+}
+
+/// Where the only plan of a plain SKU buys.
+pub(super) fn source() -> Source {
+    Source::of_wanted(&SupplierName::default(), &wanted())
+}
+
+/// Something that happened where the only plan of a plain SKU buys.
+pub(super) fn happened(event: HealthEvent) -> HealthChange {
+    HealthChange { source: source(), event }
+}
+
+/// An observation of nothing, `seconds` in.
+pub(super) fn nothing_observed(seconds: i64) -> Observed {
+    let rules = HealthRules::default();
+    Observed { health: Vec::new(), accounts: Vec::new(), alerts: Vec::new(), rules, now: at(seconds) }
 }
 
 /// Stores the intent of the next purchase.
@@ -205,6 +283,7 @@ pub(super) fn failure(redemption: &Redemption) -> Redemption {
 /// What the end of `redemption` does to its voucher: the next one may begin 100 seconds in.
 pub(super) fn end(redemption: &Redemption, start_behind: Option<PlanId>) -> VoucherEvent {
     VoucherEvent::End {
+        at: redemption.updated_at,
         buys: redemption.buys(),
         number_shown: redemption.number_shown,
         ready_at: at(100),
@@ -233,6 +312,11 @@ pub(super) struct Picture {
     pub(super) history: Vec<Snapshot>,
     pub(super) inbox: Vec<InboxItem>,
     pub(super) newest_order: Option<OrderId>,
+    pub(super) booked: Vec<Booked>,
+    pub(super) choices: Vec<String>,
+    pub(super) sources: Vec<(Source, Health)>,
+    pub(super) accounts: Vec<(SupplierName, Account)>,
+    pub(super) alerts: Vec<AlertRow>,
 }
 
 pub(super) async fn picture(store: &Subject, id: RedemptionId, voucher: VoucherHash) -> Picture {
@@ -242,5 +326,10 @@ pub(super) async fn picture(store: &Subject, id: RedemptionId, voucher: VoucherH
         history: store.history(id, 0, 1000).await.unwrap(),
         inbox: store.inbox(id).await.unwrap(),
         newest_order: store.newest_order(&SupplierName::default()).await.unwrap(),
+        booked: store.booked(id).await.unwrap(),
+        choices: store.choices(id).await.unwrap(),
+        sources: store.sources().await.unwrap(),
+        accounts: store.accounts().await.unwrap(),
+        alerts: store.alerts(false, 1000).await.unwrap(),
     }
 }

@@ -14,15 +14,11 @@ pub async fn a_trail_tells_everything_about_a_voucher(store: &Subject) {
     let second = delivered(store, &waiting(store, &second, "101").await).await;
 
     let trail = store.trail(&[first.voucher]).await.unwrap().unwrap();
-    let redemptions = [&first, &second].map(|redemption| RedemptionTrail {
-        id: redemption.id,
-        status: redemption.status(),
-        created_at: redemption.created_at,
-        updated_at: redemption.updated_at,
-        attempts: redemption.attempt_rows(),
-    });
-    let expected =
-        VoucherTrail { voucher: voucher(store, first.voucher).await, redemptions: redemptions.to_vec() };
+    let expected = VoucherTrail {
+        voucher: voucher(store, first.voucher).await,
+        replaced_by: None,
+        redemptions: [&first, &second].map(RedemptionTrail::from).to_vec(),
+    };
     assert_eq!(trail, expected);
     assert_eq!(trail.redemptions[0].attempts[0].order, Some(crate::order::OrderId::new("100")));
     assert_eq!(trail.voucher.redemption, Some(second.id));

@@ -14,6 +14,21 @@ impl Catalogue for MemoryStorage {
         self.transaction(|state| state.put_sku(sku, put))
     }
 
+    async fn put_skus(&self, skus: Vec<Sku>, put: Put) -> Result<Vec<bool>, (usize, SkuError)> {
+        self.transaction(|state| {
+            let before = state.skus.clone();
+            let stored: Result<Vec<_>, _> = skus
+                .into_iter()
+                .enumerate()
+                .map(|(place, sku)| state.put_sku(sku, put).map_err(|error| (place, error)))
+                .collect();
+            if stored.is_err() {
+                state.skus = before;
+            }
+            stored
+        })
+    }
+
     async fn sku(&self, id: &SkuId) -> Result<Option<Sku>, StorageError> {
         self.transaction(|state| Ok(state.skus.get(id).cloned()))
     }

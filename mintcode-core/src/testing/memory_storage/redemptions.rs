@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 
-use super::{MemoryStorage, State, corrupt};
-use crate::ids::{RedemptionId, SupplierName, WorkerId};
+use super::{MemoryStorage, State};
+use crate::health::{Outlook, Source};
+use crate::ids::{RedemptionId, SkuId, SupplierName, WorkerId};
 use crate::order::OrderId;
 use crate::ports::supplier::Wanted;
-use crate::ports::{Begin, BeginBy, Begun, Claims, Commit, Inbox, InboxItem, Storage, StorageError};
+use crate::ports::{Begin, Begun, Claims, Commit, Inbox, InboxItem, Observed, Storage, StorageError};
 use crate::redemption::{Phase, Redemption, Snapshot};
-use crate::voucher::{Admission, Refusal, Request, Voucher, VoucherHash, admit};
+use crate::sku::Sku;
 
 #[async_trait]
 impl Storage for MemoryStorage {
@@ -64,8 +66,7 @@ impl Storage for MemoryStorage {
             if !state.redemptions.contains_key(&redemption) {
                 return Err(StorageError::Conflict);
             }
-            state.last_inbox_id += 1;
-            state.inbox.insert(state.last_inbox_id, (redemption, item));
+            state.tell(redemption, item);
             Ok(())
         })
     }
@@ -122,6 +123,28 @@ impl Storage for MemoryStorage {
         })
     }
 
+    async fn outlook(&self, sku: &SkuId) -> Result<Option<(Sku, Outlook)>, StorageError> {
+        self.transaction(|state| {
+            let sku = state.skus.get(sku);
+            Ok(sku.map(|sku| (sku.clone(), state.outlook(sku))))
+        })
+    }
+
+    async fn observe(&self, observed: Observed) -> Result<(), StorageError> {
+        self.transaction(|state| {
+            state.observe(observed);
+            Ok(())
+        })
+    }
+
+    async fn forget_idle(&self, now: DateTime<Utc>) -> Result<u64, StorageError> {
+        self.transaction(|state| {
+            let before = state.begun.len();
+            state.begun.retain(|_, counter| !counter.is_idle(now));
+            Ok((before - state.begun.len()) as u64)
+        })
+    }
+
     async fn newest_order(&self, supplier: &SupplierName) -> Result<Option<OrderId>, StorageError> {
         self.transaction(|state| {
             Ok(state
@@ -144,117 +167,18 @@ fn take_over(redemption: &mut Redemption, worker: WorkerId) -> Redemption {
 }
 
 impl State {
-    fn begin(&mut self, begin: Begin) -> Result<Begun, StorageError> {
-        let Begin { by, holder, id, owner, now } = begin;
-        let again = match &by {
-            BeginBy::Again(id) => Some(*id),
-            BeginBy::Code(_) => None,
-        };
-        let hash = match by {
-            BeginBy::Code(hashes) => hashes.into_iter().find(|hash| self.vouchers.contains_key(hash)),
-            BeginBy::Again(id) => match self.redemptions.get(&id) {
-                Some(redemption) => Some(redemption.voucher),
-                None => return Ok(Begun::Refused(Refusal::NoRedemption)),
-            },
-        };
-        let key = holder.idempotency.clone();
-        let first_voucher = key.as_ref().and_then(|key| self.idempotency.get(key)).copied();
-        if first_voucher.is_some() && first_voucher != hash {
-            return Ok(Begun::Refused(Refusal::IdempotencyMismatch));
-        }
-        let Some(voucher) = hash.and_then(|hash| self.vouchers.get(&hash)).cloned() else {
-            return Ok(Begun::Refused(Refusal::Unknown));
-        };
-
-        let hash = voucher.hash;
-        let sku = self.skus.get(&voucher.sku).ok_or_else(|| corrupt("voucher", &hash))?;
-        let last = voucher.redemption.and_then(|last| self.redemptions.get(&last));
-        match admit(voucher, sku, last, Request { holder, id, again }, now) {
-            Admission::Begin { voucher, redemption, follows } => {
-                if self.redemptions.contains_key(&id) {
-                    return Err(StorageError::Conflict);
-                }
-                if last.is_some_and(|last| !last.is_final()) {
-                    return Err(corrupt("redemption", &id));
-                }
-                if let Some(followed) = follows.and_then(|followed| self.redemptions.get_mut(&followed)) {
-                    followed.next = Some(id);
-                }
-                if let Some(key) = key {
-                    self.idempotency.entry(key).or_insert(hash);
-                }
-                let redemption = Redemption { owner, ..*redemption };
-                self.history.insert(id, vec![redemption.snapshot()]);
-                self.redemptions.insert(id, redemption.clone());
-                self.vouchers.insert(hash, *voucher);
-                Ok(Begun::New(Box::new(redemption)))
-            }
-            Admission::Same => {
-                let last = last.ok_or_else(|| corrupt("voucher", &hash))?;
-                Ok(Begun::Same(Box::new(last.clone())))
-            }
-            Admission::Expired(voucher) => {
-                self.vouchers.insert(hash, *voucher);
-                Ok(Begun::Refused(Refusal::Expired))
-            }
-            Admission::Refused(refusal) => Ok(Begun::Refused(refusal)),
-        }
+    /// Puts `item` into the redemption's inbox.
+    pub(super) fn tell(&mut self, redemption: RedemptionId, item: Inbox) {
+        self.last_inbox_id += 1;
+        self.inbox.insert(self.last_inbox_id, (redemption, item));
     }
 
-    fn commit(&mut self, commit: Commit) -> Result<(), StorageError> {
-        let id = commit.next.id;
-        let stored = self.redemptions.get(&id).ok_or(StorageError::Conflict)?;
-        if stored.epoch != commit.next.epoch {
-            return Err(StorageError::Fenced);
-        }
-        if commit.next.version != stored.version + 1 {
-            return Err(StorageError::Conflict);
-        }
-        let (owner, next, hash) = (stored.owner, stored.next, stored.voucher);
-        let claims = self.new_claims(&commit.next)?;
-        let is_other_live = |other: &Redemption| other.voucher == hash && other.id != id && !other.is_final();
-        let revives = stored.is_final() && !commit.next.is_final();
-        if revives && self.redemptions.values().any(is_other_live) {
-            return Err(corrupt("redemption", &id));
-        }
-        let voucher =
-            if commit.needs_voucher() { Some(commit.move_voucher(self.voucher(hash)?)?) } else { None };
-
-        for (supplier, order, attempt) in claims {
-            self.claims.entry(supplier).or_default().insert(order, (id, attempt));
-        }
-        if let Some(voucher) = voucher {
-            self.vouchers.insert(hash, voucher);
-        }
-        for item in commit.consumed {
-            if self.inbox.get(&item).is_some_and(|(redemption, _)| *redemption == id) {
-                self.inbox.remove(&item);
-            }
-        }
-        let redemption = Redemption { owner, next, ..commit.next };
-        self.history.entry(id).or_default().push(redemption.snapshot());
-        self.redemptions.insert(id, redemption);
-        Ok(())
-    }
-
-    fn voucher(&self, hash: VoucherHash) -> Result<Voucher, StorageError> {
-        self.vouchers.get(&hash).cloned().ok_or_else(|| corrupt("voucher", &hash))
-    }
-
-    /// The claims that the attempts of `next` make and that are not stored yet.
-    fn new_claims(&self, next: &Redemption) -> Result<Vec<(SupplierName, OrderId, u32)>, StorageError> {
-        let mut new: Vec<(SupplierName, OrderId, u32)> = Vec::new();
-        for row in next.attempt_rows() {
-            let Some(order) = row.order else { continue };
-            let stored = self.claims.get(&row.supplier).and_then(|claimed| claimed.get(&order)).copied();
-            let made_now =
-                new.iter().find(|(supplier, claimed, _)| (supplier, claimed) == (&row.supplier, &order));
-            match stored.or(made_now.map(|(_, _, attempt)| (next.id, *attempt))) {
-                None => new.push((row.supplier, order, row.number)),
-                Some(claim) if claim == (next.id, row.number) => {}
-                Some(_) => return Err(StorageError::Claimed),
-            }
-        }
-        Ok(new)
+    /// How the sources and accounts of the SKU's plans do, as far as anything is known of them.
+    pub(super) fn outlook(&self, sku: &Sku) -> Outlook {
+        let sources = sku.plans.iter().map(|plan| Source::of_plan(plan, &sku.product));
+        let known = sources.filter_map(|source| Some((source.clone(), self.sources.get(&source)?.clone())));
+        let suppliers = sku.plans.iter().map(|plan| &plan.supplier);
+        let seen = suppliers.filter_map(|name| Some((name.clone(), self.accounts.get(name)?.clone())));
+        Outlook { sources: known.collect(), accounts: seen.collect() }
     }
 }

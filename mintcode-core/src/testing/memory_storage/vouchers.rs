@@ -5,8 +5,12 @@ use chrono::{DateTime, Utc};
 
 use super::{MemoryStorage, State};
 use crate::ids::BatchId;
-use crate::ports::{BatchSummary, Inserted, NewBatch, RedemptionTrail, StorageError, VoucherTrail, Vouchers};
-use crate::voucher::{Label, Mask, Shape, Voucher, VoucherHash, VoucherState};
+use crate::ports::{
+    BatchSummary, ChangeError, Inbox, Inserted, NewBatch, RedemptionTrail, StorageError, VoucherTrail,
+    Vouchers,
+};
+use crate::redemption::Wish;
+use crate::voucher::{Label, Mask, Shape, VoidReason, Voucher, VoucherEvent, VoucherHash, VoucherState};
 
 #[async_trait]
 impl Vouchers for MemoryStorage {
@@ -33,6 +37,31 @@ impl Vouchers for MemoryStorage {
             };
             let newest_first = state.batches[..end].iter().rev();
             Ok(newest_first.take(limit as usize).map(|batch| state.summary(batch)).collect())
+        })
+    }
+
+    async fn change_voucher(&self, hash: VoucherHash, event: VoucherEvent) -> Result<Voucher, ChangeError> {
+        self.transaction(|state| state.change_voucher(hash, event))
+    }
+
+    async fn void_batch(&self, id: BatchId, reason: &VoidReason) -> Result<Option<u64>, StorageError> {
+        self.transaction(|state| {
+            if !state.batches.iter().any(|batch| batch.id == id) {
+                return Ok(None);
+            }
+            let is_due = |voucher: &Voucher| voucher.batch == id && voucher.state == VoucherState::Issued;
+            let event = VoucherEvent::Void { reason: reason.clone() };
+            Ok(Some(state.apply_to_all(is_due, &event, u32::MAX)))
+        })
+    }
+
+    async fn expire_vouchers(&self, now: DateTime<Utc>, limit: u32) -> Result<u64, StorageError> {
+        self.transaction(|state| {
+            let is_due = |voucher: &Voucher| {
+                matches!(voucher.state, VoucherState::Issued | VoucherState::RetryableFailed)
+                    && voucher.expires_at.is_some_and(|end| now >= end)
+            };
+            Ok(state.apply_to_all(is_due, &VoucherEvent::Expire, limit))
         })
     }
 
@@ -90,7 +119,17 @@ impl State {
                 return Ok(if is_same { replay() } else { Inserted::IdempotencyMismatch });
             }
         }
-        let Some(sku) = self.skus.get(&batch.sku).filter(|sku| !sku.archived) else {
+        if let Some(replaced) = batch.replaces {
+            if let Some(earlier) = self.batches.iter().find(|earlier| earlier.replaces == Some(replaced)) {
+                return Ok(Inserted::Replay(Box::new(earlier.clone())));
+            }
+            let fulfilled = self.vouchers.get(&replaced);
+            if fulfilled.is_none_or(|voucher| voucher.state != VoucherState::Fulfilled) {
+                return Ok(Inserted::NotFulfilled);
+            }
+        }
+        let Some(sku) = self.skus.get(&batch.sku).filter(|sku| !sku.archived || batch.replaces.is_some())
+        else {
             return Ok(Inserted::NoSku);
         };
         let is_known = self.batches.iter().any(|earlier| earlier.id == batch.id);
@@ -122,11 +161,34 @@ impl State {
                     ready_at: None,
                     start_behind: None,
                     redemption: None,
+                    void: None,
+                    replaces: batch.replaces,
                 },
             );
         }
         self.batches.push(batch);
         Ok(Inserted::New)
+    }
+
+    fn change_voucher(&mut self, hash: VoucherHash, event: VoucherEvent) -> Result<Voucher, ChangeError> {
+        let voucher = self.vouchers.get(&hash).cloned().ok_or(ChangeError::NoVoucher)?;
+        let is_void = matches!(event, VoucherEvent::Void { .. });
+        let changed = voucher.apply(event)?;
+        let is_owned = matches!(changed.state, VoucherState::Locked { .. } | VoucherState::Redeeming { .. });
+        if let Some(redemption) = changed.redemption.filter(|_| is_void && is_owned) {
+            self.tell(redemption, Inbox::Wish(Wish::Cancel));
+        }
+        self.vouchers.insert(hash, changed.clone());
+        Ok(changed)
+    }
+
+    /// Applies `event` to at most `limit` vouchers that are due and can take it, and returns how many.
+    fn apply_to_all(&mut self, is_due: impl Fn(&Voucher) -> bool, event: &VoucherEvent, limit: u32) -> u64 {
+        let due = self.vouchers.values().filter(|voucher| is_due(voucher)).take(limit as usize);
+        let changed: Vec<_> = due.filter_map(|voucher| voucher.clone().apply(event.clone()).ok()).collect();
+        let count = changed.len() as u64;
+        self.vouchers.extend(changed.into_iter().map(|voucher| (voucher.hash, voucher)));
+        count
     }
 
     fn summary(&self, batch: &NewBatch) -> BatchSummary {
@@ -143,6 +205,11 @@ impl State {
         redemptions.sort_by_key(|redemption| (redemption.created_at, redemption.id));
         VoucherTrail {
             voucher: voucher.clone(),
+            replaced_by: self
+                .vouchers
+                .values()
+                .find(|it| it.replaces == Some(voucher.hash))
+                .map(|it| it.hash),
             redemptions: redemptions.into_iter().map(RedemptionTrail::from).collect(),
         }
     }

@@ -1,0 +1,33 @@
+//! What the operator has set for all SKUs together.
+
+use crate::health::HealthRules;
+use crate::money::{Currency, Rates};
+use crate::responsible::{DenyList, Screening};
+use crate::velocity::Caps;
+
+/// The operator's rules beside the policies of single SKUs. The default is what is built in.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// When sources and accounts are held back.
+    pub health: HealthRules,
+    /// How many redemptions a customer, an address and a SKU may begin.
+    pub caps: Caps,
+    /// What is not served.
+    pub deny: DenyList,
+    /// Which messages are withheld.
+    pub screening: Screening,
+    /// The selling currency, and what others are worth in it.
+    pub rates: Rates,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            health: HealthRules::default(),
+            caps: Caps::default(),
+            deny: DenyList::shipped(),
+            screening: Screening::shipped(),
+            rates: Rates::only(Currency::USD),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! A database that an earlier version filled is gone on with.
+
+#![allow(clippy::unwrap_used, reason = "a test panics where something does not work")]
+
+use std::path::PathBuf;
+
+use chrono::Duration;
+use mintcode_core::health::HealthRules;
+use mintcode_core::ids::{RedemptionId, WorkerId};
+use mintcode_core::ledger::{self, Entry, Kind};
+use mintcode_core::money::Amount;
+use mintcode_core::order::{OrderId, OrderStatus};
+use mintcode_core::ports::{Begin, BeginBy, Begun, Commit, Reports, Storage, Vouchers};
+use mintcode_core::redemption::{
+    ClosedAttempt, Consequences, Failure, FailureKind, Holder, Outcome, Phase, Redemption,
+};
+use mintcode_core::testing::sample;
+use mintcode_core::voucher::{VoucherHash, VoucherState};
+use mintcode_store::SqliteStore;
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+const FIRST: &str = include_str!("../migrations/sqlite/0001_first.sql");
+
+/// As the first version noted it: the file has to stay as it was released.
+const CHECKSUM: &str = "5d7bd0c5505c6c6230f2a51321e15db8ba9e505db72ce0423a37140c155ecbfb";
+
+/// A database as the first version left it.
+fn first() -> (TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("mintcode.db");
+    let connection = Connection::open(&path).unwrap();
+    let history = "CREATE TABLE schema_migration (
+            version    INTEGER PRIMARY KEY,
+            checksum   TEXT NOT NULL,
+            applied_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+        ) STRICT;";
+    connection.execute_batch(&[history, FIRST, include_str!("fixtures/first.sql")].concat()).unwrap();
+    let sql = "INSERT INTO schema_migration (version, checksum) VALUES (1, ?1)";
+    connection.execute(sql, [CHECKSUM]).unwrap();
+    (directory, path)
+}
+
+fn rdm(number: usize) -> RedemptionId {
+    format!("rdm_{number:026}").parse().unwrap()
+}
+
+fn worker() -> WorkerId {
+    format!("wrk_{:026}", 1).parse().unwrap()
+}
+
+fn hash(text: &str) -> VoucherHash {
+    text.parse().unwrap()
+}
+
+async fn entries(store: &SqliteStore, id: RedemptionId) -> Vec<Entry> {
+    store.booked(id).await.unwrap().into_iter().map(|booked| booked.entry).collect()
+}
+
+/// The end of a redemption whose number got no SMS.
+fn given_back(waiting: &Redemption) -> Redemption {
+    let held = waiting.held().unwrap();
+    let updated_at = waiting.updated_at + Duration::minutes(5);
+    let failure = Failure { kind: FailureKind::NoSms, stop: None, retry_at: updated_at };
+    let closed = ClosedAttempt {
+        intent: held.intent.clone(),
+        order: Some(held.order.clone()),
+        order_end: Some(OrderStatus::Cancelled),
+        outcome: Outcome::NoSms,
+        ended_at: updated_at,
+    };
+    Redemption {
+        phase: Phase::Failed(failure),
+        closed: vec![closed],
+        version: waiting.version + 1,
+        updated_at,
+        ..waiting.clone()
+    }
+}
+
+#[tokio::test]
+async fn what_the_first_version_stored_is_read_and_booked() {
+    let (_directory, path) = first();
+    let store = SqliteStore::open(&path).unwrap();
+    let delivered = store.redemption(rdm(1)).await.unwrap().unwrap();
+    assert_eq!((delivered.price, delivered.version), (Amount::ZERO, 4));
+    let trail = store.trail(&[delivered.voucher]).await.unwrap().unwrap();
+    assert_eq!(
+        (trail.voucher.state, trail.voucher.void, trail.voucher.replaces),
+        (VoucherState::Fulfilled, None, None)
+    );
+    assert_eq!(trail.redemptions[0].attempts[0].order, Some(OrderId::new("100")));
+    assert_eq!(store.batch(trail.voucher.batch).await.unwrap().unwrap().batch.replaces, None);
+    assert_eq!(store.history(rdm(2), 0, 9).await.unwrap().len(), 3);
+    assert_eq!(store.choices(rdm(1)).await.unwrap(), Vec::<String>::new());
+
+    let waiting = store.redemption(rdm(2)).await.unwrap().unwrap();
+    let books = [(&delivered, entries(&store, rdm(1)).await), (&waiting, entries(&store, rdm(2)).await)];
+    assert_eq!(
+        books[1].1.iter().map(|entry| (entry.kind, entry.amount)).collect::<Vec<_>>(),
+        [(Kind::Charge, Amount::from_micros(150_000))]
+    );
+    ledger::check(books.iter().map(|(redemption, entries)| (*redemption, entries.as_slice()))).unwrap();
+    let day = (sample::now() - Duration::days(1), sample::now() + Duration::days(1));
+    let totals = store.plan_totals(day.0, day.1).await.unwrap();
+    assert_eq!((totals[0].attempts, totals[0].with_sms, totals[0].sms_after_ms), (2, 1, Some(20_000)));
+
+    drop(store);
+    let store = SqliteStore::open(&path).unwrap();
+    assert_eq!(entries(&store, rdm(2)).await, books[1].1, "nothing is booked again");
+}
+
+#[tokio::test]
+async fn what_the_first_version_began_is_ended_with_books_that_balance() {
+    let (_directory, path) = first();
+    let store = SqliteStore::open(&path).unwrap();
+    let waiting = store.adopt(worker(), 10).await.unwrap().pop().unwrap();
+    let next = given_back(&waiting);
+    let Consequences { voucher, ledger, health, accounts, alerts } =
+        Consequences::of(&waiting, &next, std::time::Duration::from_mins(1));
+    let commit = Commit {
+        next: next.clone(),
+        voucher: voucher.into_iter().collect(),
+        consumed: Vec::new(),
+        ledger,
+        health,
+        accounts,
+        alerts,
+        choice: None,
+        rules: HealthRules::default(),
+    };
+    store.commit(commit).await.unwrap();
+    let booked = entries(&store, rdm(2)).await;
+    assert_eq!(booked.iter().map(|entry| entry.kind).collect::<Vec<_>>(), [Kind::Charge, Kind::Refund]);
+    ledger::check([(&next, booked.as_slice())]).unwrap();
+    assert_eq!(store.accounts().await.unwrap().len(), 1);
+
+    let begin = |voucher, number| Begin {
+        by: BeginBy::Code(vec![voucher]),
+        holder: Holder::default(),
+        address: None,
+        rules: sample::rules(),
+        id: rdm(number),
+        owner: Some(worker()),
+        now: next.updated_at + Duration::minutes(1),
+    };
+    for (number, voucher) in [(3, next.voucher), (4, hash("e5cb1bd553f29f485820e2e9368deab5"))] {
+        match store.begin(begin(voucher, number)).await.unwrap() {
+            Begun::New(redemption) => assert_eq!(redemption.price, Amount::from_micros(800_000)),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_redemption_that_cannot_be_booked_keeps_no_database_from_being_opened() {
+    let (_directory, path) = first();
+    // One that cannot be read, and one whose attempt stands in it twice.
+    let broken = "UPDATE redemption SET state = '{}' WHERE id LIKE '%1';
+        UPDATE redemption SET state = json_insert(state, '$.closed[#]', json_object(
+                'intent', json_extract(state, '$.phase.waiting.intent'),
+                'order', json_extract(state, '$.phase.waiting.order'),
+                'order_end', NULL, 'outcome', 'no_sms', 'ended_at', '2026-01-01T00:00:02Z'))
+            WHERE id LIKE '%2';";
+    Connection::open(&path).unwrap().execute_batch(broken).unwrap();
+    let store = SqliteStore::open(&path).unwrap();
+    assert_eq!(entries(&store, rdm(1)).await, []);
+    assert!(!entries(&store, rdm(2)).await.is_empty());
+    assert_eq!(store.redemption(rdm(2)).await.unwrap().unwrap().closed.len(), 1);
+}
