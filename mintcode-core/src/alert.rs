@@ -16,7 +16,7 @@ use crate::voucher::Mask;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Alert {
-    /// An account's balance is low, or did not cover a purchase.
+    /// An account's balance is low.
     BalanceLow {
         /// Whose account.
         supplier: SupplierName,
@@ -42,7 +42,14 @@ pub enum Alert {
         /// Whose account.
         supplier: SupplierName,
     },
-    /// A supplier refuses the key.
+    /// Too many numbers were given back at an account: nothing is bought there for a while.
+    AccountPaused {
+        /// Whose account.
+        supplier: SupplierName,
+        /// Until then.
+        until: DateTime<Utc>,
+    },
+    /// A supplier refuses the key. Over once a purchase went through.
     KeyRefused {
         /// Which supplier.
         supplier: SupplierName,
@@ -87,7 +94,7 @@ pub enum Alert {
         /// What was charged, in the supplier's currency.
         price: Amount,
     },
-    /// An order vanished at the supplier: its cost is on hold.
+    /// An order vanished at the supplier: whether its cost comes back is unknown.
     OrderVanished {
         /// The supplier.
         supplier: SupplierName,
@@ -109,9 +116,11 @@ pub enum Alert {
         /// The pattern that matched.
         pattern: String,
     },
-    /// The books do not balance.
+    /// The books of a redemption do not balance.
     BooksOff {
-        /// Which identity fails, and by how much.
+        /// Its voucher.
+        voucher: Mask,
+        /// What is wrong.
         what: String,
     },
 }
@@ -126,6 +135,7 @@ impl Alert {
             | Self::BalanceEmpty { supplier }
             | Self::RatingLow { supplier, .. }
             | Self::RatingRefused { supplier }
+            | Self::AccountPaused { supplier, .. }
             | Self::KeyRefused { supplier } => format!("{kind} {supplier}"),
             Self::ParametersRefused { source }
             | Self::SourceOff { source, .. }
@@ -137,7 +147,30 @@ impl Alert {
             Self::OrphanLoss { supplier, order, .. }
             | Self::OrderVanished { supplier, order, .. }
             | Self::Withheld { supplier, order, .. } => format!("{kind} {supplier} {order}"),
-            Self::BooksOff { .. } => kind.to_owned(),
+            Self::BooksOff { voucher, .. } => format!("{kind} {voucher}"),
+        }
+    }
+
+    /// Whether it tells of something that happened, which nothing but the operator clears; others tell of something that
+    /// is so, and end with it.
+    #[must_use]
+    pub fn is_fact(&self) -> bool {
+        match self {
+            Self::PurchaseUnresolved { .. }
+            | Self::OrphanLoss { .. }
+            | Self::OrderVanished { .. }
+            | Self::Withheld { .. }
+            | Self::BooksOff { .. } => true,
+            Self::BalanceLow { .. }
+            | Self::BalanceEmpty { .. }
+            | Self::RatingLow { .. }
+            | Self::RatingRefused { .. }
+            | Self::AccountPaused { .. }
+            | Self::KeyRefused { .. }
+            | Self::ParametersRefused { .. }
+            | Self::SourceOff { .. }
+            | Self::SourceSilent { .. }
+            | Self::NoPlanLeft { .. } => false,
         }
     }
 
@@ -149,6 +182,7 @@ impl Alert {
             Self::BalanceEmpty { .. } => "balance_empty",
             Self::RatingLow { .. } => "rating_low",
             Self::RatingRefused { .. } => "rating_refused",
+            Self::AccountPaused { .. } => "account_paused",
             Self::KeyRefused { .. } => "key_refused",
             Self::ParametersRefused { .. } => "parameters_refused",
             Self::SourceOff { .. } => "source_off",

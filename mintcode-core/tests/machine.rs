@@ -77,6 +77,7 @@ impl Walk {
             start_behind: None,
             redemption: None,
             void: None,
+            reset_wished: false,
             replaces: None,
         };
         let id = RedemptionId::draw(&SeededEntropy::new(7));

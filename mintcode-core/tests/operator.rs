@@ -6,14 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mintcode_core::alert::Alert;
-use mintcode_core::engine::{Engine, Proof, RedeemError, SetupError, SupportError};
+use mintcode_core::engine::{Engine, MintRequest, Proof, RedeemError, SetupError, SupportError};
 use mintcode_core::health::{HealthRules, Source};
 use mintcode_core::ids::{RedemptionId, SupplierName};
 use mintcode_core::ledger::{self, Book, Kind};
 use mintcode_core::money::{Amount, Currency, Rates};
 use mintcode_core::order::OrderStatus;
-use mintcode_core::ports::{Put, RedemptionSearch, Reports, SkuError, Stop, Vouchers};
-use mintcode_core::redemption::{FailureKind, Outcome, Phase, Redemption, Status};
+use mintcode_core::ports::{
+    AlertError, AlertRow, AlertSink, Catalogue, Inbox, Put, RedemptionSearch, Reports, SkuError, Stop,
+    Storage, Vouchers,
+};
+use mintcode_core::redemption::{FailureKind, Outcome, Phase, Redemption, Status, Wish};
 use mintcode_core::responsible::DenyList;
 use mintcode_core::rules::Rules;
 use mintcode_core::sku::Sku;
@@ -189,14 +192,23 @@ async fn a_source_that_was_too_dear_comes_back_when_the_catalogue_shows_a_fittin
     tokio::time::sleep(60 * MINUTE).await;
     assert_eq!(plans(&run(&world).await), ["B"]);
 
-    // A catalogue that lies costs one order.
+    // Nor does a price that is lower and still too high.
+    world.supplier.list_price("canada", "virtual4", Some(Amount::from_micros(220_000)));
+    tokio::time::sleep(2 * MINUTE).await;
+    assert_eq!(plans(&run(&world).await), ["B"]);
+
+    // A catalogue that lies costs one order, and is not believed for a while.
     world.supplier.list_price("canada", "virtual4", Some(Amount::from_micros(120_000)));
     tokio::time::sleep(2 * MINUTE).await;
     assert_eq!(plans(&run(&world).await), ["A", "B"]);
+    tokio::time::sleep(2 * MINUTE).await;
+    assert_eq!(plans(&run(&world).await), ["B"]);
 
     world.supplier.stock("canada", "virtual4", Line::default());
-    tokio::time::sleep(2 * MINUTE).await;
+    tokio::time::sleep(10 * MINUTE).await;
     assert_eq!(plans(&run(&world).await), ["A"]);
+    assert_eq!(plans(&run(&world).await), ["A"]);
+    assert_eq!(told(&world, "source_off"), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -245,11 +257,9 @@ async fn operator_stops_are_told_once_and_again_after_a_purchase_went_through() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_too_many_numbers_were_given_back_the_account_waits() {
+async fn after_too_many_numbers_were_given_back_nothing_begins_for_a_while() {
     let health = HealthRules { give_backs: 2, ..HealthRules::default() };
-    let mut sku = one_plan();
-    sku.policy.max_duration = 20 * MINUTE;
-    let world = world(sku, Rules { health, ..Rules::default() }).await;
+    let world = world(one_plan(), Rules { health, ..Rules::default() }).await;
     world.supplier.stock("canada", "virtual4", silent());
     for _ in 0..2 {
         let id = redeem(&world, &world.mint().await).await.unwrap();
@@ -257,15 +267,39 @@ async fn after_too_many_numbers_were_given_back_the_account_waits() {
         world.redeemer.cancel(id).await.unwrap();
         world.at_rest(id).await;
     }
+    let error = redeem(&world, &world.code).await.unwrap_err();
+    assert!(matches!(error, RedeemError::Refused(Refusal::Unavailable { until: Some(_) })), "{error:?}");
+    until_told(&world, "account_paused", 1).await;
     world.supplier.stock("canada", "virtual4", Line::default());
-    let id = redeem(&world, &world.mint().await).await.unwrap();
+    tokio::time::sleep(12 * MINUTE).await;
+    assert_eq!(run(&world).await.status(), Status::Delivered);
+    assert_eq!(world.support.alerts(true, 10).await.unwrap(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redemption_under_way_waits_for_the_account() {
+    let health = HealthRules { give_backs: 1, ..HealthRules::default() };
+    let mut sku = two_plans();
+    sku.policy.max_duration = 20 * MINUTE;
+    let world = world(sku, Rules { health, ..Rules::default() }).await;
+    world.supplier.stock("canada", "virtual4", silent());
+    let (id, other) =
+        (redeem(&world, &world.code).await.unwrap(), redeem(&world, &world.mint().await).await.unwrap());
+    for id in [id, other] {
+        world.until(id, |now| now.status() == Status::WaitingSms).await;
+    }
+    // Both numbers go back a minute later, and the other one first.
+    world.supplier.refuse_cancels_before(MINUTE);
+    world.redeemer.cancel(other).await.unwrap();
+    world.redeemer.replace(id).await.unwrap();
     let waits = world.until(id, |now| now.status() == Status::CoolingDown).await;
     assert_eq!(world.supplier.orders().len(), 2);
     let done = world.at_rest(id).await;
+    assert_eq!(plans(&done), ["A", "B"]);
     assert_eq!(done.status(), Status::Delivered);
     let bought_at = done.held().unwrap().intent.intended_at;
-    assert!((bought_at - waits.created_at).to_std().unwrap() >= 9 * MINUTE);
-    assert_eq!(voucher(&world, &done).await.buys, 1);
+    assert!((bought_at - waits.updated_at).to_std().unwrap() >= 9 * MINUTE);
+    assert_eq!(voucher(&world, &done).await.buys, 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -282,12 +316,74 @@ async fn an_alert_that_cannot_be_told_is_told_when_it_can() {
     until_told(&world, "balance_empty", 1).await;
     tokio::time::sleep(60 * MINUTE).await;
     assert_eq!(told(&world, "balance_empty"), 1);
-    // Cleared by hand, it is told again when it is so again.
+    // It is still so, and ends with a purchase rather than by hand.
     let open = world.support.alerts(true, 10).await.unwrap();
-    assert!(world.support.acknowledge(open[0].id).await.unwrap());
-    assert!(!world.support.acknowledge(open[0].id).await.unwrap());
+    let error = world.support.acknowledge(open[0].id).await.unwrap_err();
+    assert!(matches!(error, SupportError::NotAllowed { state: "balance_empty", .. }), "{error:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alert_about_something_that_happened_is_cleared_by_hand() {
+    let world = world(one_plan(), Rules::default()).await;
+    world.supplier.stock("canada", "virtual4", of_a_bank());
     run(&world).await;
-    until_told(&world, "balance_empty", 2).await;
+    until_told(&world, "withheld", 1).await;
+    let open = world.support.alerts(true, 10).await.unwrap();
+    world.support.acknowledge(open[0].id).await.unwrap();
+    let error = world.support.acknowledge(open[0].id).await.unwrap_err();
+    assert!(matches!(error, SupportError::NotFound), "{error:?}");
+    assert_eq!(world.support.alerts(true, 10).await.unwrap(), []);
+    assert_eq!(world.support.alerts(false, 10).await.unwrap().len(), 1);
+}
+
+/// Whoever tells panics.
+struct Panics;
+
+#[async_trait::async_trait]
+impl AlertSink for Panics {
+    async fn tell(&self, _: &AlertRow) -> Result<(), AlertError> {
+        panic!("a sink that was written in a hurry")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_wrong_beside_the_redemptions_ends_none_of_them() {
+    let clock = Arc::new(TokioClock::default());
+    let supplier = FakeSupplier::new(clock.clone());
+    supplier.stock("canada", "virtual4", Line::default());
+    supplier.show_account(Amount::ZERO, None);
+    let secret = VoucherSecret::new("a secret of this test, 32 bytes or more").unwrap();
+    let (storage, entropy) = (Arc::new(MemoryStorage::new()), Arc::new(SeededEntropy::new(1)));
+    storage.put_sku(one_plan(), Put::Create).await.unwrap();
+    let engine = Engine::builder(storage, clock, entropy, VoucherKeys::new(&secret, &[]))
+        .supplier(SupplierName::default(), Arc::new(supplier), true, 50)
+        .alerts(Arc::new(Panics))
+        .build()
+        .unwrap();
+    let (redeemer, issuer, support) = (engine.redeemer(), engine.issuer(), engine.support());
+    let running = engine.start();
+    tokio::time::sleep(MINUTE).await;
+    // The alert that nobody can be told is there, and has been tried more than once.
+    let alerts = support.alerts(true, 10).await.unwrap();
+    assert_eq!(alerts[0].alert.kind(), "balance_low");
+
+    let sku = one_plan().id;
+    let request = MintRequest {
+        sku: &sku,
+        count: 1,
+        expires_in: None,
+        note: None,
+        minted_by: "test".to_owned(),
+        idempotency: None,
+    };
+    let code = issuer.mint(request).await.unwrap().codes.next().unwrap().reveal();
+    let begun = redeemer.redeem(&code, Proof::default()).await.unwrap().redemption;
+    let mut now = begun.clone();
+    while now.status() != Status::Delivered {
+        now = redeemer.wait(begun.id, now.version, MINUTE).await.unwrap().unwrap();
+        assert_ne!(now.status(), Status::Failed);
+    }
+    running.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -330,12 +426,15 @@ async fn what_is_withheld_cannot_be_released_once_the_voucher_went_on() {
     let second = redeem(&world, &world.code).await.unwrap();
     assert_eq!(world.at_rest(second).await.status(), Status::Delivered);
 
-    world.support.release(withheld.id).await.unwrap();
+    let error = world.support.release(withheld.id).await.unwrap_err();
+    assert!(matches!(error, SupportError::NotAllowed { event: "release", .. }), "{error:?}");
+    // Not even one that was asked for before anybody knew.
+    world.storage.append_inbox(first, Inbox::Wish(Wish::Release)).await.unwrap();
     tokio::time::sleep(MINUTE).await;
     assert_eq!(world.now(first).await.status(), Status::Failed);
     assert_eq!(world.now(first).await.version, withheld.version);
-    let error = world.support.release(second).await.unwrap();
-    assert_eq!(error.status(), Status::Delivered);
+    assert_eq!(world.storage.inbox(first).await.unwrap(), []);
+    assert_eq!(world.support.release(second).await.unwrap().status(), Status::Delivered);
 }
 
 #[tokio::test(start_paused = true)]
@@ -419,9 +518,9 @@ async fn a_reset_gives_an_exhausted_voucher_its_tries_back() {
     world.support.reset(failed.voucher).await.unwrap();
     world.supplier.stock("canada", "virtual4", Line::default());
     let again = redeem(&world, &world.code).await.unwrap();
+    assert_eq!(world.at_rest(again).await.status(), Status::Delivered);
     let error = world.support.reset(failed.voucher).await.unwrap_err();
     assert!(matches!(error, SupportError::NotAllowed { event: "reset", .. }), "{error:?}");
-    assert_eq!(world.at_rest(again).await.status(), Status::Delivered);
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use mintcode_core::engine::{MintError, RedeemError, SupportError, WishError};
+use mintcode_core::engine::{MintError, RedeemError, ReportError, SupportError, WishError};
 use mintcode_core::ledger::margin::TooLarge;
 use mintcode_core::ports::{SkuError, StorageError};
 use mintcode_core::redemption::FailureView;
@@ -290,6 +290,15 @@ impl From<SupportError> for ApiError {
 impl From<TooLarge> for ApiError {
     fn from(error: TooLarge) -> Self {
         Self::new(Slug::Internal).caused_by(error)
+    }
+}
+
+impl From<ReportError> for ApiError {
+    fn from(error: ReportError) -> Self {
+        match error {
+            ReportError::TooLarge(error) => error.into(),
+            ReportError::Storage(error) => error.into(),
+        }
     }
 }
 

@@ -18,6 +18,6 @@ async fn healthz() -> Json<Value> {
 
 /// Ready when storage answers.
 async fn readyz(State(shared): State<Shared>) -> Result<Json<Value>, ApiError> {
-    shared.support.catalogue().skus().await?;
+    shared.support.skus().await?;
     Ok(Json(json!({ "status": "ok" })))
 }

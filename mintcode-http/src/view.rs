@@ -222,7 +222,7 @@ mod tests {
         let id = "rdm_00000000000000000000000000".parse().unwrap();
         Redemption {
             number_shown: true,
-            phase: Phase::Delivered(Delivery { held, delivered_at: now, settlement }),
+            phase: Phase::Delivered(Delivery { held, delivered_at: now, settlement, is_released: false }),
             ..Redemption::queued(id, &sample::voucher(&sku), &sku, Holder::default(), Currency::USD, now)
         }
     }

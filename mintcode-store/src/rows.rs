@@ -129,6 +129,7 @@ pub(crate) struct VoucherRow {
     pub(crate) batch: String,
     pub(crate) sku: String,
     pub(crate) key_id: Vec<u8>,
+    pub(crate) reset_wished: bool,
 }
 
 impl VoucherRow {
@@ -151,6 +152,7 @@ impl VoucherRow {
             redemption: row.parse_option::<RedemptionId>(self.redemption.as_deref())?,
             void: row.parse_option(self.void_reason.as_deref())?,
             replaces: row.hashes(self.replaces.as_deref())?,
+            reset_wished: self.reset_wished,
         })
     }
 }

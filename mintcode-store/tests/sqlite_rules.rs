@@ -255,7 +255,7 @@ fn messaged(redemption: &Redemption, order: &str, is_withheld: bool) -> Redempti
     let withheld = is_withheld.then(|| (0, "bank".to_owned())).into_iter().collect();
     let held = Held { intent, order, messages: vec![message], unknown: 0, withheld };
     let settlement = Settlement::Settled { order_end: Some(OrderStatus::Finished), at: now };
-    let delivery = Delivery { held, delivered_at: now, settlement };
+    let delivery = Delivery { held, delivered_at: now, settlement, is_released: false };
     let phase = if is_withheld { Phase::Withheld(delivery) } else { Phase::Delivered(delivery) };
     Redemption { phase, version: redemption.version + 1, updated_at: now, ..redemption.clone() }
 }

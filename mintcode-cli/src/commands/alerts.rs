@@ -4,6 +4,7 @@ use std::path::Path;
 
 use clap::{Args, Subcommand};
 use mintcode_core::alert::Alert;
+use mintcode_core::engine::{SupportError, acknowledge as acknowledge_alert};
 use mintcode_core::money::Amount;
 use mintcode_core::ports::{AlertRow, Alerts, Clock};
 
@@ -16,7 +17,7 @@ use crate::{backend, output, time};
 pub(crate) enum Action {
     /// List what is so now, newest first.
     List(ListArguments),
-    /// Clear an alert by hand; it is raised again if it becomes so again.
+    /// Clear an alert about something that happened; one about something that is so ends with it.
     Ack(AckArguments),
 }
 
@@ -87,12 +88,16 @@ async fn acknowledge(arguments: &AckArguments, config: Option<&Path>) -> Result<
     let sources = Cli::sources(config, &[arguments.database.flag()])?;
     let store = backend::open_existing(&sources)?;
     let id = arguments.id;
-    let was_open = store.acknowledge(id, SystemClock::start().now()).await;
-    if !was_open.map_err(|error| Failure::because("the alert cannot be cleared", &error))? {
-        return Err(Failure::work(format!(
-            "there is no alert {id} that is open; `mintcode alerts list` shows them"
-        )));
-    }
+    let cleared = acknowledge_alert(&*store, id, SystemClock::start().now()).await;
+    cleared.map_err(|error| match error {
+        SupportError::NotFound => {
+            Failure::work(format!("there is no alert {id} that is open; `mintcode alerts list` shows them"))
+        }
+        SupportError::NotAllowed { state, .. } => {
+            Failure::work(format!("alert {id} ({state}) tells of something that is so, and ends with it"))
+        }
+        error => Failure::because("the alert cannot be cleared", &error),
+    })?;
     if arguments.json {
         output::json(&serde_json::json!({ "id": id, "cleared": true }))?;
     } else {
@@ -136,6 +141,12 @@ fn described(alert: &Alert) -> String {
         Alert::Withheld { voucher, sku, pattern, .. } => {
             format!("{voucher} of {sku}: a message is withheld, by pattern {pattern}")
         }
-        Alert::BooksOff { what } => what.clone(),
+        Alert::BooksOff { voucher, what } => format!("the books of voucher {voucher} do not balance: {what}"),
+        Alert::AccountPaused { supplier, until } => {
+            format!(
+                "too many numbers were given back at {supplier}: nothing is bought there until {} UTC",
+                time::shown(*until)
+            )
+        }
     }
 }

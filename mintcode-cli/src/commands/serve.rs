@@ -175,7 +175,7 @@ impl Server {
     ) -> Result<(), Failure> {
         let Self { store, engine, issuer: _, app } = self;
         let stop = CancellationToken::new();
-        let running = engine.start();
+        let mut running = engine.start();
         let router = mintcode_http::router(app);
         let mut http = tokio::spawn(mintcode_http::serve(listener, router, stop.clone().cancelled_owned()));
 
@@ -189,6 +189,9 @@ impl Server {
             why = store.failed() => {
                 // What waits can no longer be stored, so there is nothing to wait for.
                 return Err(Failure::work(format!("the database failed ({why}); start again once its disk is well")));
+            }
+            () = running.ended() => {
+                return Err(Failure::work("the engine ended by itself; its log says why"));
             }
             ended = &mut http => {
                 is_http_over = true;

@@ -1,24 +1,22 @@
 //! `mintcode stats`: what was delivered, what it cost, and how plans did.
 
-mod report;
-
 use std::path::Path;
-use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use clap::Args;
-use mintcode_core::ports::{Clock, Reports};
-use mintcode_store::SqliteStore;
+use mintcode_core::engine::{PlanSums, Report};
+use mintcode_core::ledger::margin::Sums;
+use mintcode_core::ports::Clock;
 
-use self::report::{PlanLine, Report};
 use crate::args::{Cli, DatabaseArgs};
 use crate::exit::Failure;
 use crate::system::SystemClock;
 use crate::time::Bound;
-use crate::{backend, money, output, time};
+use crate::{backend, output, time};
 
 /// How many days are shown, today included, where nobody says.
 const DAYS: i64 = 30;
+const HEADS: [&str; 5] = ["DELIVERED", "REVENUE", "COST", "LOSS", "MARGIN"];
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -49,40 +47,29 @@ pub(crate) async fn run(arguments: Arguments, config: Option<&Path>) -> Result<(
         return Err(Failure::usage("--from has to lie before --to"));
     }
     let store = backend::open_existing(&sources)?;
-    let report = read(&store, from, to).await?;
-    let currency = sources.rates()?.selling;
+    let report = Report::read(&*store, sources.rates()?.selling, from, to).await;
+    let report = report.map_err(|error| Failure::because("the books cannot be read", &error))?;
     if arguments.json {
-        return Ok(output::json(&report.shown(from, to, currency)?)?);
+        return Ok(output::json(&report)?);
     }
-    output::line(&format!("{} to {} UTC, in {currency}", time::shown(from), time::shown(to)))?;
     show(&report)
 }
 
-async fn read(store: &Arc<SqliteStore>, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Report, Failure> {
-    let unreadable = |error| Failure::because("the books cannot be read", &error);
-    let booked = store.ledger_totals(from, to).await.map_err(unreadable)?;
-    let plans = store.plan_totals(from, to).await.map_err(unreadable)?;
-    Report::new(&booked, plans).map_err(money::too_large)
-}
-
 fn show(report: &Report) -> Result<(), Failure> {
-    let [delivered, revenue, cost, loss, margin] = money::HEADS;
-    let mut rows = Vec::new();
-    for (day, totals) in &report.days {
-        rows.push(named(&day.to_string(), money::columns(totals)?));
-    }
-    rows.push(named("total", money::columns(&report.totals)?));
+    let Report { from, to, currency, totals, days, skus, plans } = report;
+    output::line(&format!("{} to {} UTC, in {currency}", time::shown(*from), time::shown(*to)))?;
+
+    let [delivered, revenue, cost, loss, margin] = HEADS;
+    let mut rows: Vec<_> = days.iter().map(|day| named(&day.day.to_string(), &day.sums)).collect();
+    rows.push(named("total", totals));
     output::line("")?;
     output::table(["DAY", delivered, revenue, cost, loss, margin], &rows)?;
 
-    let mut rows = Vec::new();
-    for (sku, totals) in &report.skus {
-        rows.push(named(sku.as_str(), money::columns(totals)?));
-    }
+    let rows: Vec<_> = skus.iter().map(|sku| named(sku.sku.as_str(), &sku.sums)).collect();
     output::line("")?;
     output::table(["SKU", delivered, revenue, cost, loss, margin], &rows)?;
 
-    let rows = report.plans.iter().map(row).collect::<Result<Vec<_>, _>>()?;
+    let rows: Vec<_> = plans.iter().map(row).collect();
     output::line("")?;
     let heads = [
         "SKU", "PLAN", "TRIES", "EMPTY", "NUMBERS", "SUCCESS", "TO SMS", delivered, revenue, cost, loss,
@@ -91,26 +78,32 @@ fn show(report: &Report) -> Result<(), Failure> {
     Ok(output::table(heads, &rows)?)
 }
 
-fn named(name: &str, [delivered, revenue, cost, loss, margin]: [String; 5]) -> [String; 6] {
+fn named(name: &str, sums: &Sums) -> [String; 6] {
+    let [delivered, revenue, cost, loss, margin] = columns(sums);
     [name.to_owned(), delivered, revenue, cost, loss, margin]
 }
 
-fn row(line: &PlanLine) -> Result<[String; 12], Failure> {
-    let [delivered, revenue, cost, loss, margin] = money::columns(&line.totals)?;
-    let tenths = |millis: u64| format!("{}.{} s", millis / 1_000, millis % 1_000 / 100);
-    let success = line.success_hundredths().map(|share| format!("{share} %"));
-    Ok([
-        line.sku.to_string(),
-        line.plan.to_string(),
-        line.attempts.to_string(),
-        line.out_of_stock.to_string(),
-        line.numbers.to_string(),
-        success.unwrap_or_else(|| "-".to_owned()),
-        line.sms_after_ms.map_or_else(|| "-".to_owned(), tenths),
+/// The sums as cells under [`HEADS`].
+fn columns(sums: &Sums) -> [String; 5] {
+    let Sums { delivered, revenue, cost, loss, margin } = sums;
+    [delivered.to_string(), revenue.to_string(), cost.to_string(), loss.to_string(), margin.to_string()]
+}
+
+fn row(plan: &PlanSums) -> [String; 12] {
+    let [delivered, revenue, cost, loss, margin] = columns(&plan.sums);
+    let none = || "-".to_owned();
+    [
+        plan.sku.to_string(),
+        plan.plan.to_string(),
+        plan.attempts.to_string(),
+        plan.out_of_stock.to_string(),
+        plan.numbers.to_string(),
+        plan.success_rate.map_or_else(none, |share| format!("{:.0} %", share * 100.0)),
+        plan.sms_after_seconds.map_or_else(none, |seconds| format!("{seconds:.1} s")),
         delivered,
         revenue,
         cost,
         loss,
         margin,
-    ])
+    ]
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::driver::Driver;
 use super::house::{keep_house, prove_books};
@@ -26,6 +27,8 @@ use crate::redemption::Timing;
 use crate::rules::Rules;
 use crate::voucher::{Shape, VoucherKeys};
 
+/// How long something beside the redemptions rests that panicked.
+const AFTER_PANIC: Duration = Duration::from_secs(5);
 /// Commands that may wait for the worker.
 const QUEUE: usize = 1024;
 
@@ -145,21 +148,35 @@ impl Engine {
                 () = learn_newest_orders(&driver) => {}
                 () = stopped.cancelled() => return,
             }
-            let teller = Teller::new(alerts, sink, Arc::clone(&driver.clock), driver.journal.alerted());
-            let beside = async {
-                tokio::join!(
-                    keep_house(&issuer, &driver),
-                    prove_books(&driver, &*reports),
-                    watch_accounts(&driver),
-                    watch_prices(&driver, &*reports),
-                    teller.run(),
-                );
-            };
+            let teller =
+                Arc::new(Teller::new(alerts, sink, Arc::clone(&driver.clock), driver.journal.alerted()));
             // What is done beside the redemptions may stop anywhere: the next start does it again.
-            let (_, ()) = tokio::join!(stopped.run_until_cancelled(beside), worker.run(stopped.clone()));
+            let (house, books) = (Arc::clone(&driver), (Arc::clone(&driver), Arc::clone(&reports)));
+            let (accounts, prices) = (Arc::clone(&driver), (driver, reports));
+            let _beside = [
+                tend("telling alerts", move || Arc::clone(&teller).run()),
+                tend("keeping house", move || keep_house(issuer.clone(), Arc::clone(&house))),
+                tend("proving the books", move || prove_books(Arc::clone(&books.0), Arc::clone(&books.1))),
+                tend("watching accounts", move || watch_accounts(Arc::clone(&accounts))),
+                tend("watching prices", move || watch_prices(Arc::clone(&prices.0), Arc::clone(&prices.1))),
+            ];
+            worker.run(stopped).await;
         });
         Running { stop, task }
     }
+}
+
+/// Keeps `work` going in a task of its own for as long as the handle lives: a panic in it ends nothing else.
+fn tend<F: Future<Output = ()> + Send + 'static>(
+    what: &'static str,
+    work: impl Fn() -> F + Send + 'static,
+) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        while let Err(error) = AbortOnDropHandle::new(tokio::spawn(work())).await {
+            tracing::error!(%error, "{what} ended badly, and begins again");
+            tokio::time::sleep(AFTER_PANIC).await;
+        }
+    }))
 }
 
 async fn learn_newest_orders(driver: &Driver) {
@@ -181,6 +198,14 @@ pub struct Running {
 }
 
 impl Running {
+    /// Waits until the engine has ended, which without [`Running::stop`] means that it failed: nothing is driven any more,
+    /// and the process had better end.
+    pub async fn ended(&mut self) {
+        if let Err(error) = (&mut self.task).await {
+            tracing::error!(%error, "the worker ended badly");
+        }
+    }
+
     /// Takes no new turns, waits a few seconds for those under way, and ends. What is left is taken over at the next start.
     pub async fn stop(self) {
         self.stop.cancel();

@@ -88,8 +88,9 @@ impl Journal {
         effect: Option<&Effect>,
         consumed: Vec<i64>,
     ) -> Result<Committed, Lost> {
-        let Consequences { voucher, ledger, health, accounts, alerts } =
+        let Consequences { voucher, ledger, health, accounts, mut alerts } =
             Consequences::of(before, &next, self.probe_lasts);
+        alerts.extend(choice.as_ref().and_then(|choice| choice.alert(&next.sku)));
         let may_alert = !(health.is_empty() && accounts.is_empty() && alerts.is_empty());
         let voucher = voucher.into_iter().collect();
         let commit =

@@ -6,6 +6,9 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+/// The longest an account is held for one asking.
+const LONGEST_HOLD: Duration = Duration::from_hours(24);
+
 /// Spaces requests evenly, and refuses all of them while the account is told to wait.
 #[derive(Debug)]
 pub(super) struct Pacer {
@@ -65,7 +68,7 @@ impl Pacer {
     /// No request goes out for `pause`.
     pub(super) fn hold(&self, pause: Duration) {
         let mut state = self.lock();
-        state.held_until = state.held_until.max(Instant::now() + pause);
+        state.held_until = state.held_until.max(Instant::now() + pause.min(LONGEST_HOLD));
     }
 
     fn check(&self) -> Result<(), Held> {

@@ -9,6 +9,8 @@ use crate::order::{ListedOrder, Order, OrderId, Sight};
 use crate::ports::{BuyError, BuyPermit, CallError, Profile, Supplier, Wanted};
 use crate::redemption::{CallFailure, Intent, NotBought, SupplierFacts};
 
+/// How long a look at the account or the catalogue may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Pages of a hundred or so that a look for a lost purchase reads at most.
 const MOST_PAGES: u32 = 10;
 
@@ -161,7 +163,8 @@ impl SupplierDesk {
     /// Looks at the account.
     pub(super) async fn profile(&self) -> Result<Profile, CallFailure> {
         self.pacer.turn_to_look().await.map_err(waiting)?;
-        self.supplier.profile().await.map_err(|error| self.failure(&error))
+        let looked = tokio::time::timeout(PATIENCE, self.supplier.profile()).await;
+        looked.map_err(|_| CallFailure::Unclear)?.map_err(|error| self.failure(&error))
     }
 
     /// What the catalogue says a number costs, if it says so.
@@ -170,7 +173,8 @@ impl SupplierDesk {
             return Err(CallError::Throttled { retry_after: Some(left) });
         }
         // The catalogue has limits of its own, so that its refusals hold no purchase back.
-        self.supplier.listed_price(wanted).await
+        let asked = tokio::time::timeout(PATIENCE, self.supplier.listed_price(wanted)).await;
+        asked.unwrap_or_else(|late| Err(CallError::Unclear(late.into())))
     }
 
     fn failure(&self, error: &CallError) -> CallFailure {

@@ -6,16 +6,17 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::issuer::{Issuer, MintError};
+use super::report::{Report, ReportError};
 use crate::health::{Account, Health, Outlook, Source};
-use crate::ids::{BatchId, RedemptionId, SupplierName};
+use crate::ids::{BatchId, PlanId, RedemptionId, SkuId, SupplierName};
 use crate::ports::{
-    AlertRow, Alerts, Catalogue, ChangeError, Inbox, LedgerTotal, NewBatch, PlanTotal, Put, RedemptionSearch,
-    Reports, SkuError, Storage, StorageError, VoucherTrail, Vouchers,
+    AlertRow, Alerts, Catalogue, ChangeError, Inbox, NewBatch, PlanChange, Put, RedemptionSearch, Reports,
+    SkuError, Storage, StorageError, VoucherTrail, Vouchers,
 };
 use crate::redemption::{ChoiceRecord, Context, Redemption, Timing, Wish, WishAnswer, weigh_wish};
 use crate::rules::Rules;
 use crate::sku::Sku;
-use crate::voucher::{VoidReason, Voucher, VoucherCode, VoucherEvent, VoucherHash};
+use crate::voucher::{VoidReason, Voucher, VoucherCode, VoucherEvent, VoucherHash, VoucherState};
 
 /// Answers operators. Cheap to clone; needs no engine at work.
 #[derive(Clone)]
@@ -93,6 +94,16 @@ impl Explained {
     }
 }
 
+/// Clears the open alert of that id by hand: see [`Support::acknowledge`], which needs more than `alerts`.
+pub async fn acknowledge(alerts: &dyn Alerts, id: i64, now: DateTime<Utc>) -> Result<(), SupportError> {
+    let open = alerts.alerts(true, u32::MAX).await?;
+    let row = open.iter().find(|row| row.id == id).ok_or(SupportError::NotFound)?;
+    if !row.alert.is_fact() {
+        return Err(SupportError::NotAllowed { state: row.alert.kind(), event: "acknowledge" });
+    }
+    if alerts.acknowledge(id, now).await? { Ok(()) } else { Err(SupportError::NotFound) }
+}
+
 impl Support {
     /// Support work over `storage`.
     pub fn new<S>(storage: Arc<S>, issuer: Issuer, rules: Arc<Rules>) -> Self
@@ -122,10 +133,28 @@ impl Support {
         &self.rules
     }
 
-    /// What is sold.
-    #[must_use]
-    pub fn catalogue(&self) -> &dyn Catalogue {
+    fn catalogue(&self) -> &dyn Catalogue {
         &*self.issuer.catalogue
+    }
+
+    /// All SKUs by id, archived ones too.
+    pub async fn skus(&self) -> Result<Vec<Sku>, StorageError> {
+        self.catalogue().skus().await
+    }
+
+    /// A SKU, archived or not.
+    pub async fn sku(&self, id: &SkuId) -> Result<Option<Sku>, StorageError> {
+        self.catalogue().sku(id).await
+    }
+
+    /// Takes a SKU off sale. Its vouchers stay good.
+    pub async fn archive_sku(&self, id: &SkuId) -> Result<(), SkuError> {
+        self.catalogue().archive_sku(id).await
+    }
+
+    /// Changes one plan, effective at the next choice, and returns the SKU.
+    pub async fn change_plan(&self, sku: &SkuId, plan: &PlanId, change: PlanChange) -> Result<Sku, SkuError> {
+        self.catalogue().change_plan(sku, plan, change).await
     }
 
     /// Stores a SKU unless it is on the deny list. Returns whether it is new.
@@ -216,8 +245,15 @@ impl Support {
         self.wish(id, Wish::Cancel).await
     }
 
-    /// Delivers a message that is withheld: the owner's leave.
+    /// Delivers a message that is withheld: the owner's leave. Refused once the voucher has gone on without it.
     pub async fn release(&self, id: RedemptionId) -> Result<Redemption, SupportError> {
+        let redemption = self.storage.redemption(id).await?.ok_or(SupportError::NotFound)?;
+        let trail = self.trail(redemption.voucher).await?.ok_or(SupportError::NotFound)?;
+        let has_gone_on =
+            trail.voucher.redemption != Some(id) || trail.voucher.state == VoucherState::Cancelled;
+        if has_gone_on {
+            return Err(SupportError::NotAllowed { state: trail.voucher.state.name(), event: "release" });
+        }
         self.wish(id, Wish::Release).await
     }
 
@@ -271,22 +307,9 @@ impl Support {
         self.reports.accounts().await
     }
 
-    /// What was booked from `from` until before `to`, by day, SKU and plan.
-    pub async fn ledger_totals(
-        &self,
-        from: DateTime<Utc>,
-        to: DateTime<Utc>,
-    ) -> Result<Vec<LedgerTotal>, StorageError> {
-        self.reports.ledger_totals(from, to).await
-    }
-
-    /// How plans did in attempts begun from `from` until before `to`.
-    pub async fn plan_totals(
-        &self,
-        from: DateTime<Utc>,
-        to: DateTime<Utc>,
-    ) -> Result<Vec<PlanTotal>, StorageError> {
-        self.reports.plan_totals(from, to).await
+    /// What was delivered, what it cost, and how plans did from `from` until before `to`.
+    pub async fn report(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Report, ReportError> {
+        Report::read(&*self.reports, self.rules.rates.selling, from, to).await
     }
 
     /// Alerts, newest first; only those that are open if `open`.
@@ -294,8 +317,9 @@ impl Support {
         self.alerts.alerts(open, limit).await
     }
 
-    /// Clears an open alert by hand. `false` where there is none of that id.
-    pub async fn acknowledge(&self, id: i64) -> Result<bool, StorageError> {
-        self.alerts.acknowledge(id, self.issuer.clock.now()).await
+    /// Clears an open alert about something that happened. One about something that is so ends with it, and not by hand:
+    /// [`SupportError::NotAllowed`].
+    pub async fn acknowledge(&self, id: i64) -> Result<(), SupportError> {
+        acknowledge(&*self.alerts, id, self.issuer.clock.now()).await
     }
 }

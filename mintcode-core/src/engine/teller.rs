@@ -34,7 +34,7 @@ impl Teller {
         Self { alerts, sink, clock, alerted }
     }
 
-    pub(super) async fn run(self) {
+    pub(super) async fn run(self: Arc<Self>) {
         loop {
             if let Err(error) = self.tell_all().await {
                 tracing::warn!(error = %Chain(&error), "alerts could not be read or noted");

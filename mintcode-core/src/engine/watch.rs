@@ -1,5 +1,6 @@
 //! Looking at the suppliers' accounts, and at prices that were too high.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::driver::Driver;
@@ -16,7 +17,7 @@ const ACCOUNTS_EVERY: Duration = Duration::from_secs(60);
 /// How often the catalogue is asked for each source that is off for its price.
 const PRICES_EVERY: Duration = Duration::from_secs(60);
 
-pub(super) async fn watch_accounts(driver: &Driver) {
+pub(super) async fn watch_accounts(driver: Arc<Driver>) {
     let mut every = tokio::time::interval(ACCOUNTS_EVERY);
     loop {
         every.tick().await;
@@ -33,7 +34,7 @@ pub(super) async fn watch_accounts(driver: &Driver) {
 }
 
 /// A source that was too dear comes back when the catalogue shows a price that fits.
-pub(super) async fn watch_prices(driver: &Driver, reports: &dyn Reports) {
+pub(super) async fn watch_prices(driver: Arc<Driver>, reports: Arc<dyn Reports>) {
     let mut every = tokio::time::interval(PRICES_EVERY);
     loop {
         every.tick().await;

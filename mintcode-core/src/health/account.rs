@@ -83,25 +83,35 @@ impl Account {
         let alerts = match change.event {
             AccountEvent::GivenBack => {
                 self.given_back.count(false, HealthRules::GIVE_BACK_WINDOW, now);
-                Vec::new()
+                let paused = self.paused_until(rules, now);
+                let alert = |until| AlertChange::raise(Alert::AccountPaused { supplier, until });
+                paused.map(alert).into_iter().collect()
             }
             AccountEvent::Seen { balance, currency, rating_milli } => {
                 self.seen = Some(SeenProfile { balance, currency, rating_milli, at: now });
-                let rating_is_low = rating_milli.is_some_and(|rating| rating < rules.rating_low_milli);
+                // Whatever keeps purchases back is worth an alert.
+                let low = rules.rating_low_milli.max(rules.rating_floor_milli);
+                let rating_is_low = rating_milli.is_some_and(|rating| rating < low);
+                let paused = self.paused_until(rules, now);
+                let account_paused =
+                    Alert::AccountPaused { supplier: supplier.clone(), until: paused.unwrap_or(now) };
                 let balance_low = Alert::BalanceLow { supplier: supplier.clone(), balance, currency };
                 let rating_low = Alert::RatingLow {
                     supplier: supplier.clone(),
                     rating_milli: rating_milli.unwrap_or_default(),
                 };
                 vec![
-                    // Whoever could be looked at has a key that works.
-                    AlertChange::clear(&Alert::KeyRefused { supplier }),
+                    AlertChange::when(paused.is_some(), account_paused),
                     AlertChange::when(balance < rules.balance_low, balance_low),
                     AlertChange::when(rating_is_low, rating_low),
                 ]
             }
         };
         (self, alerts)
+    }
+
+    fn paused_until(&self, rules: &HealthRules, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.given_back.below(rules.give_backs, HealthRules::GIVE_BACK_WINDOW, now)
     }
 
     /// Whether the account may buy now.
@@ -111,7 +121,7 @@ impl Account {
         if rating.is_some_and(|rating| rating < rules.rating_floor_milli) {
             return AccountStanding::BelowFloor;
         }
-        match self.given_back.below(rules.give_backs, HealthRules::GIVE_BACK_WINDOW, now) {
+        match self.paused_until(rules, now) {
             Some(until) => AccountStanding::Paused { until },
             None => AccountStanding::Open,
         }

@@ -1,5 +1,7 @@
 //! The breaker of one source: switched off when it is empty too often, and then probed with one try.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -7,6 +9,9 @@ use super::{HealthRules, Silence, Source, Tally};
 use crate::alert::{Alert, AlertChange};
 use crate::ids::RedemptionId;
 use crate::money::Amount;
+
+/// How far ahead a clock may have been when a source was switched off.
+const CLOCK_SLACK: Duration = Duration::from_hours(1);
 
 /// How a source does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +28,8 @@ pub struct Health {
 /// A source that is switched off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Off {
+    /// Since then.
+    pub since: DateTime<Utc>,
     /// From then on it may be probed.
     pub until: DateTime<Utc>,
     /// Why.
@@ -38,10 +45,14 @@ pub struct Off {
 pub enum WhyOff {
     /// It was out of stock too often.
     Empty,
-    /// An order there came back dearer than its cap: off for whoever pays less than this.
+    /// An order there came back dearer than its cap.
     Dear {
-        /// What it cost.
+        /// What it cost: off for whoever pays less.
         price: Amount,
+        /// The cap: a price in the catalogue that fits it brings the probe forward.
+        cap: Amount,
+        /// Whether the probe itself was too dear, so that the catalogue is not believed for a while.
+        is_quote_false: bool,
     },
 }
 
@@ -99,6 +110,10 @@ pub enum HealthEvent {
     Dear {
         /// What it cost.
         price: Amount,
+        /// Its cap.
+        cap: Amount,
+        /// Whether the attempt was the probe.
+        was_probe: bool,
     },
     /// The probe ended without telling whether there is stock.
     ProbeReleased {
@@ -130,8 +145,11 @@ impl Health {
     pub fn standing(&self, cap: Amount, now: DateTime<Utc>) -> Standing {
         match &self.off {
             None => Standing::On,
-            Some(Off { why: WhyOff::Dear { price }, .. }) if *price <= cap => Standing::On,
-            Some(off) if now < off.until => Standing::Off { until: off.until },
+            Some(Off { why: WhyOff::Dear { price, .. }, .. }) if *price <= cap => Standing::On,
+            // A clock that was far ahead once keeps nothing off until its time has come.
+            Some(off) if now < off.until && off.since <= now + CLOCK_SLACK => {
+                Standing::Off { until: off.until }
+            }
             Some(Off { probe: Some(probe), .. }) if now < probe.until => Standing::Off { until: probe.until },
             Some(_) => Standing::Probe,
         }
@@ -161,14 +179,16 @@ impl Health {
             }
             HealthEvent::Empty { was_probe } => {
                 self.tries.count(true, rules.window, now);
-                if (was_probe && self.off.is_some()) || (self.off.is_none() && self.is_too_empty(rules, now))
-                {
-                    self.off = Some(Off { until: now + rules.off, why: WhyOff::Empty, probe: None });
+                // One that is off for its price may be empty as well, for those who pay it.
+                let is_off_as_empty = self.off.as_ref().is_some_and(|off| off.why == WhyOff::Empty);
+                let is_probed_empty = was_probe && self.off.is_some();
+                if is_probed_empty || (!is_off_as_empty && self.is_too_empty(rules, now)) {
+                    self.switch_off(WhyOff::Empty, rules, now);
                 }
             }
-            HealthEvent::Dear { price } => {
+            HealthEvent::Dear { price, cap, was_probe } => {
                 self.tries.count(true, rules.window, now);
-                self.off = Some(Off { until: now + rules.off, why: WhyOff::Dear { price }, probe: None });
+                self.switch_off(WhyOff::Dear { price, cap, is_quote_false: was_probe }, rules, now);
             }
             HealthEvent::ProbeReleased { redemption, attempt } => self.release(redemption, attempt),
             HealthEvent::Number { got_sms } => self.silence.note(got_sms),
@@ -186,6 +206,10 @@ impl Health {
             alerts.push(AlertChange::when(self.off.is_some(), off));
         }
         Ok((self, alerts))
+    }
+
+    fn switch_off(&mut self, why: WhyOff, rules: &HealthRules, now: DateTime<Utc>) {
+        self.off = Some(Off { since: now, until: now + rules.off, why, probe: None });
     }
 
     fn is_too_empty(&self, rules: &HealthRules, now: DateTime<Utc>) -> bool {
@@ -212,14 +236,15 @@ impl Health {
         }
     }
 
-    /// A source that is off for its price comes back when the catalogue shows a lower one.
+    /// A source that is off for its price is probed early when the catalogue shows one that fits, and stays off for as
+    /// long as it shows one that does not.
     fn relist(&mut self, listed: Amount, rules: &HealthRules, now: DateTime<Utc>) {
         let Some(off) = &mut self.off else { return };
-        let WhyOff::Dear { price } = off.why else { return };
-        if listed < price {
-            self.off = None;
-        } else {
+        let WhyOff::Dear { cap, is_quote_false, .. } = off.why else { return };
+        if listed > cap {
             off.until = off.until.max(now + rules.off);
+        } else if !is_quote_false {
+            off.until = off.until.min(now);
         }
     }
 }

@@ -25,7 +25,7 @@ struct Slice {
 impl Tally {
     /// Counts one more try.
     pub fn count(&mut self, is_empty: bool, window: Duration, now: DateTime<Utc>) {
-        self.0.retain(|slice| slice.counts_until(window) > now);
+        self.0.retain(|slice| slice.counts(window, now));
         let slice = window / SLICES;
         match self.0.last_mut() {
             // A clock that was set back counts on in the slice it left.
@@ -41,7 +41,7 @@ impl Tally {
     /// Tries within the window, and how many of them were empty.
     #[must_use]
     pub fn within(&self, window: Duration, now: DateTime<Utc>) -> (u32, u32) {
-        let counted = self.0.iter().filter(|slice| slice.counts_until(window) > now);
+        let counted = self.0.iter().filter(|slice| slice.counts(window, now));
         counted.fold((0, 0), |(tries, empty), slice| {
             (tries.saturating_add(slice.tries), empty.saturating_add(slice.empty))
         })
@@ -51,7 +51,7 @@ impl Tally {
     #[must_use]
     pub fn below(&self, limit: u32, window: Duration, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let (mut left, _) = self.within(window, now);
-        let mut slices = self.0.iter().filter(|slice| slice.counts_until(window) > now);
+        let mut slices = self.0.iter().filter(|slice| slice.counts(window, now));
         let mut free_at = None;
         while left >= limit.max(1) {
             let oldest = slices.next()?;
@@ -66,6 +66,11 @@ impl Slice {
     fn add(&mut self, is_empty: bool) {
         self.tries = self.tries.saturating_add(1);
         self.empty = self.empty.saturating_add(u32::from(is_empty));
+    }
+
+    /// What a clock counted that was ahead by more than the window does not count.
+    fn counts(&self, window: Duration, now: DateTime<Utc>) -> bool {
+        self.counts_until(window) > now && self.since <= now + window
     }
 
     fn counts_until(&self, window: Duration) -> DateTime<Utc> {

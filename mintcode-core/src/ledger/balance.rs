@@ -101,7 +101,7 @@ pub struct Sales {
     pub released: Amount,
     /// Redemptions: prices of those that delivered.
     pub earned: Amount,
-    /// Redemptions: prices of those that may still deliver, withheld ones among them.
+    /// Redemptions: prices of those that run.
     pub pending: Amount,
 }
 
@@ -127,14 +127,13 @@ impl Sales {
     fn tell(&mut self, redemption: &Redemption) -> Option<()> {
         match &redemption.phase {
             Phase::Delivered(_) => add(&mut self.earned, redemption.price),
-            Phase::Failed(_) | Phase::Cancelled => Some(()),
+            Phase::Withheld(_) | Phase::Failed(_) | Phase::Cancelled => Some(()),
             Phase::Queued
             | Phase::Ordering(_)
             | Phase::Uncertain(_)
             | Phase::Waiting(_)
             | Phase::Releasing(_)
-            | Phase::CoolingDown { .. }
-            | Phase::Withheld(_) => add(&mut self.pending, redemption.price),
+            | Phase::CoolingDown { .. } => add(&mut self.pending, redemption.price),
         }
     }
 

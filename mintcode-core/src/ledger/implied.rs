@@ -66,13 +66,18 @@ fn sale(redemption: &Redemption) -> Vec<Entry> {
     let mut entries = vec![entry(Kind::Hold)];
     match &redemption.phase {
         Phase::Delivered(delivery) => {
+            let mut order = None;
+            // What was withheld was given up, so its release sells the order anew.
+            if delivery.is_released {
+                order = Some(delivery.held.order.id.clone());
+                entries.push(entry(Kind::Release));
+                entries.push(Entry { order: order.clone(), ..entry(Kind::Hold) });
+            }
             let plan = Some(delivery.held.intent.plan.clone());
-            entries.push(Entry { plan, ..entry(Kind::Capture) });
+            entries.push(Entry { order, plan, ..entry(Kind::Capture) });
         }
-        Phase::Failed(_) | Phase::Cancelled => entries.push(entry(Kind::Release)),
-        // What is withheld may yet be released to the customer.
-        Phase::Withheld(_)
-        | Phase::Queued
+        Phase::Withheld(_) | Phase::Failed(_) | Phase::Cancelled => entries.push(entry(Kind::Release)),
+        Phase::Queued
         | Phase::Ordering(_)
         | Phase::Uncertain(_)
         | Phase::Waiting(_)

@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
+use serde::Serialize;
 
 use super::{Book, Booked, Entry, Kind};
 use crate::ids::{PlanId, SkuId};
-use crate::money::Amount;
+use crate::money::{Amount, Currency};
 
 /// What a line of the daily report is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,7 +36,58 @@ pub struct Totals {
     pub loss: Amount,
 }
 
+/// [`Totals`] with what is left of the revenue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Sums {
+    /// See [`Totals::delivered`].
+    pub delivered: u64,
+    /// See [`Totals::revenue`].
+    pub revenue: Amount,
+    /// See [`Totals::cost`].
+    pub cost: Amount,
+    /// See [`Totals::loss`].
+    pub loss: Amount,
+    /// Revenue less cost.
+    pub margin: Amount,
+}
+
+/// What one redemption came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Earned {
+    /// What it earned.
+    pub revenue: Amount,
+    /// What suppliers charged, less what they gave back.
+    pub cost: Amount,
+    /// What of the cost served nobody.
+    pub loss: Amount,
+    /// Revenue less cost.
+    pub margin: Amount,
+    /// The selling currency of its time.
+    pub currency: Currency,
+}
+
+impl Earned {
+    /// What `ledger`, all the entries of one redemption, come to; one without a sale is told of in `selling`, the
+    /// selling currency of today.
+    pub fn of(ledger: &[Entry], selling: Currency) -> Result<Self, TooLarge> {
+        let mut totals = Totals::default();
+        for entry in ledger {
+            totals.add(entry.book, entry.kind, 1, entry.value)?;
+        }
+        let Sums { delivered: _, revenue, cost, loss, margin } = totals.sums()?;
+        let sale = ledger.iter().find(|entry| entry.book == Book::Sale);
+        let currency = sale.map_or(selling, |sale| sale.currency);
+        Ok(Self { revenue, cost, loss, margin, currency })
+    }
+}
+
 impl Totals {
+    /// The totals with their margin.
+    pub fn sums(self) -> Result<Sums, TooLarge> {
+        let Self { delivered, revenue, cost, loss } = self;
+        Ok(Sums { delivered, revenue, cost, loss, margin: self.margin().ok_or(TooLarge)? })
+    }
+
     /// Revenue less cost; `None` where that does not fit.
     #[must_use]
     pub fn margin(&self) -> Option<Amount> {

@@ -7,9 +7,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{Context, FailureKind, Outcome, Redemption};
+use crate::alert::{Alert, AlertChange};
 use crate::health::{AccountStanding, Source, Standing};
-use crate::ids::{PlanId, SupplierName};
-use crate::money::Amount;
+use crate::ids::{PlanId, SkuId, SupplierName};
+use crate::money::{Amount, Rate};
 use crate::ports::Stop;
 use crate::sku::Plan;
 
@@ -43,6 +44,8 @@ pub struct Candidate {
     pub plan: Plan,
     /// The most a number may cost: the plan's own limit, or the SKU's if that is lower.
     pub cap: Amount,
+    /// What it is expected to cost in the selling currency: what plans of different suppliers are compared by.
+    pub worth: Amount,
     /// How its source does.
     pub standing: Standing,
     /// Whether its country is on the deny list.
@@ -99,6 +102,20 @@ pub struct ChoiceRecord {
 }
 
 impl ChoiceRecord {
+    /// What the choice means to the operator, for a redemption of `sku`.
+    #[must_use]
+    pub fn alert(&self, sku: &SkuId) -> Option<AlertChange> {
+        // Contact support has a reason of its own, which is told of as such.
+        let is_without_plan = matches!(
+            self.answer.choice,
+            Choice::GiveUp {
+                kind: FailureKind::OutOfStock | FailureKind::TemporarilyUnavailable,
+                stop: None
+            }
+        );
+        is_without_plan.then(|| AlertChange::raise(Alert::NoPlanLeft { sku: sku.clone() }))
+    }
+
     /// The record as it is stored.
     ///
     /// # Panics
@@ -135,7 +152,9 @@ impl Question {
         let history = History::of(redemption);
         let mut plans: Vec<_> =
             context.plans.iter().map(|plan| candidate(plan, redemption, context, now)).collect();
-        plans.sort_by(|a, b| in_order(&a.plan, &b.plan));
+        plans.sort_by(|a, b| {
+            (a.plan.priority, a.worth, &a.plan.id).cmp(&(b.plan.priority, b.worth, &b.plan.id))
+        });
         let standing = |name: &SupplierName| {
             context
                 .outlook
@@ -160,16 +179,15 @@ impl Question {
 fn candidate(plan: &Plan, redemption: &Redemption, context: &Context<'_>, now: DateTime<Utc>) -> Candidate {
     let cap = redemption.policy.max_cost.map_or(plan.max_cost, |cost| cost.min(plan.max_cost));
     let health = context.outlook.sources.get(&Source::of_plan(plan, &redemption.product));
+    // A plan whose supplier is not configured is not chosen, wherever it stands.
+    let rate = context.suppliers.get(&plan.supplier).map_or(Rate::ONE, |facts| facts.rate);
     Candidate {
         cap,
+        worth: rate.convert(plan.expected_cost).unwrap_or(Amount::MAX),
         standing: health.map_or(Standing::On, |health| health.standing(cap, now)),
         is_denied: context.rules.deny.country(&plan.country),
         plan: plan.clone(),
     }
-}
-
-fn in_order(one: &Plan, other: &Plan) -> std::cmp::Ordering {
-    (one.priority, one.expected_cost, &one.id).cmp(&(other.priority, other.expected_cost, &other.id))
 }
 
 /// A plan with what stands in its way.
@@ -279,7 +297,7 @@ fn in_turn(question: &Question) -> Vec<&Candidate> {
 }
 
 fn obstacle(candidate: &Candidate, question: &Question) -> Option<Obstacle> {
-    let Candidate { plan, cap, standing, is_denied } = candidate;
+    let Candidate { plan, cap, standing, is_denied, worth: _ } = candidate;
     let is_first_try = !question.tried.contains(&plan.id);
     let may_try_more = question.tried.len() < usize::try_from(question.max_plans).unwrap_or(usize::MAX);
     if !plan.enabled {

@@ -4,13 +4,18 @@
 
 use std::time::Duration;
 
-use super::{AttemptRow, FailureKind, Held, Intent, Outcome, Phase, Redemption, voucher_event};
+use chrono::TimeDelta;
+
+use super::{AttemptRow, Held, Intent, Outcome, Phase, Redemption, voucher_event};
 use crate::alert::{Alert, AlertChange};
 use crate::health::{AccountChange, AccountEvent, HealthChange, HealthEvent, Probe, Source};
 use crate::ledger::{self, Entry};
 use crate::order::OrderStatus;
 use crate::ports::Stop;
 use crate::voucher::VoucherEvent;
+
+/// How long a number has to be waited for before its silence counts.
+const LONG_ENOUGH: TimeDelta = TimeDelta::seconds(60);
 
 /// Everything that is stored beside a redemption's move, in one transaction with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,7 +72,7 @@ impl Consequences {
         }
         if let (true, Some(price)) = (is_new(|row| row.order.is_some()), after.price) {
             if price > after.wanted.max_cost {
-                note(HealthEvent::Dear { price });
+                note(HealthEvent::Dear { price, cap: after.wanted.max_cost, was_probe });
             } else {
                 note(HealthEvent::Sold { was_probe });
             }
@@ -81,14 +86,14 @@ impl Consequences {
         if is_new(|row| matches!(row.outcome, Some(Outcome::Delivered | Outcome::Withheld))) {
             note(HealthEvent::Number { got_sms: true });
         }
-        if is_new(|row| matches!(row.outcome, Some(Outcome::NoSms | Outcome::Replaced))) {
+        if is_new(was_silent) {
             note(HealthEvent::Number { got_sms: false });
         }
         if is_new(was_given_back) {
             let supplier = after.supplier.clone();
             self.accounts.push(AccountChange { supplier, event: AccountEvent::GivenBack });
         }
-        if is_new(|row| row.order.is_some()) {
+        if is_new(|row| row.price.is_some_and(|price| price <= row.wanted.max_cost)) {
             self.works_again(after, source, redemption);
         }
         self.trouble(before, after, redemption);
@@ -135,9 +140,6 @@ impl Consequences {
         if before.is_final() {
             return;
         }
-        if failure.kind == FailureKind::OutOfStock {
-            self.alerts.push(AlertChange::raise(Alert::NoPlanLeft { sku: after.sku.clone() }));
-        }
         let last = after.closed.iter().max_by_key(|closed| closed.intent.number);
         // Where no attempt was stopped, the account's standing did it, which a look at the account tells of.
         let stopped = last.filter(|closed| closed.outcome == Outcome::Stopped).map(|closed| &closed.intent);
@@ -165,6 +167,16 @@ impl Consequences {
                 pattern: pattern.clone(),
             })
         }));
+    }
+}
+
+/// Whether a number was waited for and got no SMS. One that was replaced at once says nothing about its source.
+fn was_silent(row: &AttemptRow) -> bool {
+    let waited = row.ended_at.map(|ended_at| ended_at - row.started_at);
+    match row.outcome {
+        Some(Outcome::NoSms) => true,
+        Some(Outcome::Replaced) => waited.is_some_and(|waited| waited >= LONG_ENOUGH),
+        _ => false,
     }
 }
 

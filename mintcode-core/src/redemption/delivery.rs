@@ -18,6 +18,9 @@ pub struct Delivery {
     pub delivered_at: DateTime<Utc>,
     /// What is left to do for the order.
     pub settlement: Settlement,
+    /// Whether it was withheld at first, and then released.
+    #[serde(default)]
+    pub is_released: bool,
 }
 
 /// What is left to do for the order of a delivered code.

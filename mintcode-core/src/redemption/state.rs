@@ -322,9 +322,20 @@ impl Redemption {
     /// Tries the voucher has left while this redemption stands as it does.
     #[must_use]
     pub fn tries_left(&self) -> u32 {
-        let delivered = matches!(self.phase, Phase::Delivered(_));
-        let used = self.tries_before + u32::from(self.number_shown && !delivered);
+        let used = self.tries_before + u32::from(self.uses_a_try());
         self.policy.max_redemptions.saturating_sub(used)
+    }
+
+    /// Whether a try of the voucher is used up: a number was shown, and neither was a code delivered nor did something
+    /// that the operator has to see to stop the redemption.
+    #[must_use]
+    pub fn uses_a_try(&self) -> bool {
+        let is_excused = match &self.phase {
+            Phase::Delivered(_) => true,
+            Phase::Failed(failure) => failure.stop.is_some(),
+            _ => false,
+        };
+        self.number_shown && !is_excused
     }
 
     /// The number the customer has or had, by attempt.

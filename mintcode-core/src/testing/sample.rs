@@ -111,6 +111,7 @@ pub fn voucher(sku: &Sku) -> Voucher {
         start_behind: None,
         redemption: None,
         void: None,
+        reset_wished: false,
         replaces: None,
     }
 }

@@ -282,7 +282,6 @@ fn assemble(
 mod tests {
     use super::*;
     use crate::alert::Alert;
-    use crate::ledger::Book;
     use crate::money::{Amount, Rates};
     use crate::redemption::Phase;
     use crate::testing::{Line, sample};
@@ -311,11 +310,13 @@ mod tests {
         let redemption = world.redeem().await.unwrap();
         let done = world.at_rest(redemption.id).await;
         assert!(matches!(done.phase, Phase::Delivered(_)), "{:?}", done.phase);
-        let day = Duration::from_hours(24);
-        let totals = world.support.ledger_totals(sample::now(), sample::now() + day).await.unwrap();
-        let cost = totals.iter().find(|total| total.plan.is_some() && total.book == Book::Cost);
+        let report =
+            world.support.report(sample::now(), sample::now() + Duration::from_hours(24)).await.unwrap();
         // 0.12 roubles.
-        assert_eq!(cost.unwrap().value, Amount::from_micros(1_500));
+        assert_eq!(report.totals.cost, Amount::from_micros(1_500));
+        assert_eq!((report.days.len(), report.skus.len(), report.plans.len()), (1, 1, 1));
+        assert_eq!(report.plans[0].success_rate, Some(1.0));
+        assert_eq!(report.plans[0].sums, report.totals);
         assert_ne!(world.mint().await, world.code);
     }
 }

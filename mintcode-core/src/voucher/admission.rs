@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Voucher, VoucherEvent, VoucherState};
 use crate::alert::{Alert, AlertChange};
-use crate::health::{Outlook, Source, Standing};
+use crate::health::{AccountStanding, Outlook, Source, Standing};
 use crate::ids::{RedemptionId, SkuId};
 use crate::redemption::{Holder, Phase, Redemption};
 use crate::rules::Rules;
@@ -213,10 +213,18 @@ fn closed(sku: &Sku, around: &Surroundings<'_>, now: DateTime<Utc>) -> Option<Re
     for plan in allowed.filter(|plan| plan.enabled) {
         let cap = sku.policy.max_cost.map_or(plan.max_cost, |cost| cost.min(plan.max_cost));
         let health = around.outlook.sources.get(&Source::of_plan(plan, &sku.product));
-        match health.map_or(Standing::On, |health| health.standing(cap, now)) {
-            Standing::On | Standing::Probe => return None,
-            Standing::Off { until: probe } => until = Some(until.map_or(probe, |until| until.min(probe))),
-        }
+        let standing = health.map_or(Standing::On, |health| health.standing(cap, now));
+        let account = around.outlook.accounts.get(&plan.supplier);
+        let account =
+            account.map_or(AccountStanding::Open, |account| account.standing(&around.rules.health, now));
+        let held_back = match (standing, account) {
+            (Standing::Off { until }, _) | (_, AccountStanding::Paused { until }) => until,
+            // Below the floor the customer is told to contact support, and the operator why.
+            (Standing::On | Standing::Probe, AccountStanding::Open | AccountStanding::BelowFloor) => {
+                return None;
+            }
+        };
+        until = Some(until.map_or(held_back, |until| until.min(held_back)));
     }
     Some(Refusal::Unavailable { until })
 }

@@ -37,6 +37,8 @@ pub struct Voucher {
     pub void: Option<VoidReason>,
     /// The fulfilled voucher that it was issued in place of.
     pub replaces: Option<VoucherHash>,
+    /// Whether its tries are to be given back when its redemption ends.
+    pub reset_wished: bool,
 }
 
 /// Where a voucher stands.
@@ -182,7 +184,7 @@ pub enum VoucherEvent {
         /// The end.
         expires_at: DateTime<Utc>,
     },
-    /// The operator gives all tries back.
+    /// The operator gives all tries back; while a redemption runs, when that ends without a code.
     Reset,
 }
 
@@ -245,7 +247,7 @@ impl Voucher {
             }
             (Redeeming { .. }, VoucherEvent::Deliver)
             | (Issued | RetryableFailed | Expired { .. }, VoucherEvent::Release) => {
-                self.void = None;
+                (self.void, self.reset_wished) = (None, false);
                 Fulfilled
             }
             (Locked { from }, VoucherEvent::End { at, buys, number_shown, ready_at, start_behind }) => {
@@ -279,9 +281,11 @@ impl Voucher {
                 from.into()
             }
             (state @ (Issued | RetryableFailed | Expired { .. }), VoucherEvent::Reset) => {
-                self.tries = 0;
-                self.buys = 0;
-                self.ready_at = None;
+                self.reset();
+                state
+            }
+            (state @ (Locked { .. } | Redeeming { .. }), VoucherEvent::Reset) => {
+                self.reset_wished = true;
                 state
             }
             (
@@ -309,6 +313,13 @@ impl Voucher {
         self.tries += u32::from(number_shown);
         self.ready_at = Some(ready_at);
         self.start_behind = start_behind.or(self.start_behind.take());
+        if self.reset_wished {
+            self.reset();
+        }
+    }
+
+    fn reset(&mut self) {
+        (self.tries, self.buys, self.ready_at, self.reset_wished) = (0, 0, None, false);
     }
 
     /// Where a voucher rests whose redemption ended: what was wished in the meantime is granted now.

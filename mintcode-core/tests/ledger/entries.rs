@@ -6,7 +6,7 @@ use mintcode_core::ids::SupplierName;
 use mintcode_core::ledger::{Book, Entry, Kind, check, due, implied};
 use mintcode_core::money::{Amount, Currency};
 use mintcode_core::order::{OrderId, OrderStatus};
-use mintcode_core::redemption::{Outcome, Phase, Redemption, Search};
+use mintcode_core::redemption::{Delivery, Outcome, Phase, Redemption, Search};
 use mintcode_core::testing::sample;
 
 use crate::states::{
@@ -110,8 +110,12 @@ fn a_withheld_message_is_a_loss_unless_the_supplier_gives_the_money_back() {
 fn the_price_is_held_then_captured_or_released() {
     for (phase, expected) in [
         (Phase::Queued, vec!["hold 0.80"]),
-        (Phase::Withheld(delivery(1, open())), vec!["hold 0.80"]),
+        (Phase::Withheld(delivery(1, open())), vec!["hold 0.80", "release 0.80"]),
         (Phase::Delivered(delivery(1, open())), vec!["hold 0.80", "capture 0.80"]),
+        (
+            Phase::Delivered(Delivery { is_released: true, ..delivery(1, open()) }),
+            vec!["hold 0.80", "release 0.80", "hold 0.80", "capture 0.80"],
+        ),
         (Phase::Failed(FAILED), vec!["hold 0.80", "release 0.80"]),
         (Phase::Cancelled, vec!["hold 0.80", "release 0.80"]),
     ] {
@@ -194,10 +198,17 @@ fn what_is_withheld_and_then_released_is_no_loss() {
         standing(Phase::Waiting(held(1))),
         standing(Phase::Withheld(delivery(1, open()))),
         standing(Phase::Withheld(delivery(1, settled(Some(OrderStatus::Finished))))),
-        standing(Phase::Delivered(delivery(1, settled(Some(OrderStatus::Finished))))),
+        standing(Phase::Delivered(Delivery {
+            is_released: true,
+            ..delivery(1, settled(Some(OrderStatus::Finished)))
+        })),
     ]);
-    let expected: [&[&str]; 4] =
-        [&["hold 0.80", "1 charge 12.00"], &["1 loss 12.00"], &[], &["1 recovery 12.00", "capture 0.80"]];
+    let expected: [&[&str]; 4] = [
+        &["hold 0.80", "1 charge 12.00"],
+        &["release 0.80", "1 loss 12.00"],
+        &[],
+        &["1 recovery 12.00", "hold 0.80", "capture 0.80"],
+    ];
     assert_eq!(told, expected);
 }
 
@@ -206,12 +217,15 @@ fn what_is_withheld_and_then_paid_back_is_no_loss() {
     let (told, _) = life(&[
         standing(Phase::Withheld(delivery(1, open()))),
         standing(Phase::Withheld(delivery(1, settled(Some(OrderStatus::Banned))))),
-        standing(Phase::Delivered(delivery(1, settled(Some(OrderStatus::Banned))))),
+        standing(Phase::Delivered(Delivery {
+            is_released: true,
+            ..delivery(1, settled(Some(OrderStatus::Banned)))
+        })),
     ]);
     let expected: [&[&str]; 3] = [
-        &["hold 0.80", "1 charge 12.00", "1 loss 12.00"],
+        &["hold 0.80", "release 0.80", "1 charge 12.00", "1 loss 12.00"],
         &["1 recovery 12.00", "1 refund 12.00"],
-        &["capture 0.80"],
+        &["hold 0.80", "capture 0.80"],
     ];
     assert_eq!(told, expected);
 }

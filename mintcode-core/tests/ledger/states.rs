@@ -39,6 +39,7 @@ pub(crate) fn redemption(seed: u64) -> Redemption {
         start_behind: None,
         redemption: None,
         void: None,
+        reset_wished: false,
         replaces: None,
     };
     let id = RedemptionId::draw(&SeededEntropy::new(seed));
@@ -92,7 +93,7 @@ pub(crate) fn surplus(number: u32) -> Surplus {
 }
 
 pub(crate) fn delivery(number: u32, settlement: Settlement) -> Delivery {
-    Delivery { held: held(number), delivered_at: sample::now(), settlement }
+    Delivery { held: held(number), delivered_at: sample::now(), settlement, is_released: false }
 }
 
 pub(crate) fn open() -> Settlement {

@@ -356,7 +356,10 @@ fn after_every_step_the_books_balance() {
         ("cost", "refund", true),
         ("cost", "release", false),
         ("sale", "capture", false),
+        // What was withheld and then released was sold anew, for its order.
+        ("sale", "capture", true),
         ("sale", "hold", false),
+        ("sale", "hold", true),
         ("sale", "release", false),
     ];
     assert!(seen.borrow().keys().eq(&expected), "{seen:?}");

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use mintcode_core::alert::{Alert, AlertChange};
-use mintcode_core::health::{Health, Off, Outlook, Probe, Source, WhyOff};
-use mintcode_core::ids::RedemptionId;
-use mintcode_core::money::Amount;
+use mintcode_core::health::{
+    Account, AccountChange, AccountEvent, Health, Off, Outlook, Probe, Source, WhyOff,
+};
+use mintcode_core::ids::{RedemptionId, SupplierName};
+use mintcode_core::money::{Amount, Currency};
 use mintcode_core::redemption::{Holder, HolderKey, Phase, Redemption};
 use mintcode_core::responsible::DenyList;
 use mintcode_core::rules::Rules;
@@ -87,7 +89,7 @@ impl Asked {
     }
 
     fn switch_off(&mut self, plan: usize, until: u64) {
-        let off = Off { until: at(until), why: WhyOff::Empty, probe: None };
+        let off = Off { since: at(0), until: at(until), why: WhyOff::Empty, probe: None };
         let health = Health { off: Some(off), ..Health::default() };
         self.outlook.sources.insert(Source::of_plan(&self.sku.plans[plan], &self.sku.product), health);
     }
@@ -254,11 +256,44 @@ fn a_source_that_is_off_for_its_price_is_on_for_a_sku_that_pays_it() {
     asked.switch_off(0, 600);
     let source = Source::of_plan(&asked.sku.plans[0], &asked.sku.product);
     let off = asked.outlook.sources.get_mut(&source).unwrap().off.as_mut().unwrap();
-    off.why = WhyOff::Dear { price: Amount::from_micros(200_000) };
+    off.why = WhyOff::Dear {
+        price: Amount::from_micros(200_000),
+        cap: Amount::from_micros(190_000),
+        is_quote_false: false,
+    };
     asked.begun();
     asked.sku.policy.max_cost = Some(Amount::from_micros(199_999));
     assert_eq!(asked.refusal(), Refusal::Unavailable { until: Some(at(600)) });
     asked.sku.policy.max_cost = Some(Amount::from_micros(300_000));
+    asked.begun();
+}
+
+#[test]
+fn with_every_account_paused_it_is_refused_before_locking() {
+    let mut asked = Asked::new();
+    asked.rules.health.give_backs = 1;
+    let supplier = SupplierName::default();
+    let change = AccountChange { supplier: supplier.clone(), event: AccountEvent::GivenBack };
+    let (account, alerts) = Account::default().after(&change, &asked.rules.health, at(0));
+    let until = at(660);
+    assert_eq!(alerts, [AlertChange::Raise(Alert::AccountPaused { supplier: supplier.clone(), until })]);
+    asked.outlook.accounts.insert(supplier, account);
+    assert_eq!(asked.refusal(), Refusal::Unavailable { until: Some(until) });
+    // One plan of another supplier is enough.
+    asked.sku.plans[1].supplier = SupplierName::new("other").unwrap();
+    asked.begun();
+    asked.switch_off(1, 300);
+    assert_eq!(asked.refusal(), Refusal::Unavailable { until: Some(at(300)) });
+}
+
+#[test]
+fn an_account_below_the_floor_lets_the_customer_hear_of_support() {
+    let mut asked = Asked::new();
+    let supplier = SupplierName::default();
+    let (balance, currency) = (Amount::from_micros(1), Currency::USD);
+    let event = AccountEvent::Seen { balance, currency, rating_milli: Some(1) };
+    let change = AccountChange { supplier: supplier.clone(), event };
+    asked.outlook.accounts.insert(supplier, Account::default().after(&change, &asked.rules.health, at(0)).0);
     asked.begun();
 }
 

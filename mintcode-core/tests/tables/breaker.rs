@@ -199,37 +199,88 @@ fn a_source_that_is_on_again_needs_no_probe() {
     assert_eq!(life.standing(1), Standing::On);
 }
 
+const PRICE: Amount = Amount::from_micros(250_000);
+
+fn dear(was_probe: bool) -> HealthEvent {
+    HealthEvent::Dear { price: PRICE, cap: CAP, was_probe }
+}
+
+/// Off for its price since second 0.
+fn too_dear() -> Life {
+    let mut life = Life::new();
+    assert_eq!(life.take(dear(false), 0), [AlertChange::Raise(off(600))]);
+    life
+}
+
+fn listed(price: i64) -> HealthEvent {
+    HealthEvent::Listed { price: Amount::from_micros(price) }
+}
+
 #[test]
 fn an_order_dearer_than_its_cap_switches_the_source_off_for_whoever_pays_less() {
-    let price = Amount::from_micros(250_000);
-    let dear = || {
-        let mut life = Life::new();
-        assert_eq!(life.take(HealthEvent::Dear { price }, 0), [AlertChange::Raise(off(600))]);
-        life
-    };
-    let life = dear();
+    let life = too_dear();
     assert_eq!(life.standing(1), Standing::Off { until: at(600) });
     assert_eq!(life.standing(600), Standing::Probe);
-    assert_eq!(life.health.standing(price, at(1)), Standing::On);
+    assert_eq!(life.health.standing(PRICE, at(1)), Standing::On);
     assert_eq!(life.health.tries.within(life.rules.window, at(1)), (1, 1));
+}
 
-    let mut life = dear();
-    assert_eq!(
-        life.take(HealthEvent::Listed { price: Amount::from_micros(249_999) }, 60),
-        [AlertChange::clear(&off(0))]
-    );
-    assert_eq!(life.standing(60), Standing::On);
-
-    let mut life = dear();
-    assert_eq!(life.take(HealthEvent::Listed { price }, 60), []);
+#[test]
+fn a_listed_price_that_fits_the_cap_brings_the_probe_forward_and_no_other_does() {
+    let mut life = too_dear();
+    assert_eq!(life.take(listed(200_001), 60), []);
     assert_eq!(life.standing(600), Standing::Off { until: at(660) });
+    // Not on again, and nothing is told: the probe has to buy first.
+    assert_eq!(life.take(listed(200_000), 120), []);
+    assert_eq!(life.standing(120), Standing::Probe);
+    life.take(HealthEvent::Probing(probe(1, 165)), 121);
+    assert_eq!(life.take(HealthEvent::Sold { was_probe: true }, 122), [AlertChange::clear(&off(0))]);
+    assert_eq!(life.standing(122), Standing::On);
 
-    // A source that is off for being empty does not come back for its price.
+    // A source that is off for being empty is not probed for its price, and one that is on stays on.
     let mut life = Life::off();
-    assert_eq!(life.take(HealthEvent::Listed { price: Amount::from_micros(1) }, 60), []);
-    assert_eq!(life.health.off, Some(Off { until: at(600), why: WhyOff::Empty, probe: None }));
+    assert_eq!(life.take(listed(1), 60), []);
+    let empty = Off { since: at(0), until: at(600), why: WhyOff::Empty, probe: None };
+    assert_eq!(life.health.off, Some(empty));
     let mut life = Life::new();
-    assert_eq!(life.take(HealthEvent::Listed { price }, 60), []);
+    assert_eq!(life.take(listed(900_000), 60), []);
+    assert_eq!(life.standing(60), Standing::On);
+}
+
+#[test]
+fn a_catalogue_that_lied_to_the_probe_is_not_believed_until_the_next_one() {
+    let mut life = too_dear();
+    life.take(listed(150_000), 60);
+    life.take(HealthEvent::Probing(probe(1, 105)), 61);
+    assert_eq!(life.take(dear(true), 62), []);
+    assert_eq!(life.take(listed(150_000), 63), []);
+    assert_eq!(life.standing(63), Standing::Off { until: at(662) });
+    assert_eq!(life.standing(662), Standing::Probe);
+}
+
+#[test]
+fn a_source_that_is_off_for_its_price_is_switched_off_for_everybody_when_it_is_empty() {
+    let mut life = too_dear();
+    let pays_more = |life: &Life, seconds| life.health.standing(PRICE, at(seconds));
+    (0..3).for_each(|_| drop(life.empty(1)));
+    assert_eq!(pays_more(&life, 1), Standing::On);
+    assert_eq!(life.empty(2), []);
+    assert_eq!(pays_more(&life, 2), Standing::Off { until: at(602) });
+    // And being empty, further empty tries put off no probe.
+    assert_eq!(life.empty(3), []);
+    assert_eq!(pays_more(&life, 3), Standing::Off { until: at(602) });
+}
+
+#[test]
+fn a_clock_that_was_far_ahead_keeps_nothing_shut() {
+    let year = 365 * 86_400;
+    let mut life = Life::new();
+    (0..5).for_each(|_| drop(life.empty(year)));
+    assert!(matches!(life.standing(year), Standing::Off { .. }));
+    assert!(matches!(life.standing(year - 3_600), Standing::Off { .. }));
+    assert_eq!(life.standing(year - 3_601), Standing::Probe);
+    assert_eq!(life.health.tries.within(life.rules.window, at(0)), (0, 0));
+    assert_eq!(life.health.tries.within(life.rules.window, at(year - 600)), (5, 5));
 }
 
 #[test]
@@ -265,9 +316,12 @@ fn an_account_that_gave_back_too_many_numbers_buys_again_when_they_are_ten_minut
     for number in 0..60 {
         assert_eq!(account.standing(&rules, at(number)), AccountStanding::Open, "{number}");
         let (after, alerts) = account.after(&change, &rules, at(number));
-        assert_eq!(alerts, []);
+        assert_eq!(alerts.len(), usize::from(number == 59));
         account = after;
     }
+    let look = AccountChange { supplier: SupplierName::default(), event: seen(100_000_000, None) };
+    let told = account.clone().after(&look, &rules, at(60)).1;
+    assert!(matches!(&told[0], AlertChange::Raise(Alert::AccountPaused { .. })), "{told:?}");
     let AccountStanding::Paused { until } = account.standing(&rules, at(60)) else { panic!("not paused") };
     // The numbers of the first minute make up one slice, which counts a tenth of the window longer.
     assert_eq!(until, at(660));
@@ -292,6 +346,16 @@ fn an_account_below_the_floor_buys_nothing() {
 }
 
 #[test]
+fn a_standing_that_keeps_purchases_back_is_told_wherever_the_alert_is_set() {
+    let rules = HealthRules { rating_floor_milli: 90_000, ..HealthRules::default() };
+    let (account, supplier) = account();
+    let change = AccountChange { supplier, event: seen(100_000_000, Some(87_000)) };
+    let (account, alerts) = account.after(&change, &rules, at(0));
+    assert_eq!(account.standing(&rules, at(0)), AccountStanding::BelowFloor);
+    assert!(alerts.iter().any(|alert| matches!(alert, AlertChange::Raise(Alert::RatingLow { .. }))));
+}
+
+#[test]
 fn a_look_at_an_account_tells_of_a_low_balance_or_standing_or_that_it_is_well() {
     let rules = HealthRules::default();
     for (balance, rating, low) in [
@@ -307,7 +371,8 @@ fn a_look_at_an_account_tells_of_a_low_balance_or_standing_or_that_it_is_well() 
             alerts.iter().any(|alert| matches!(alert, AlertChange::Raise(alert) if alert.kind() == kind))
         };
         assert_eq!((raised("balance_low"), raised("rating_low")), low);
-        assert!(alerts.contains(&AlertChange::clear(&Alert::KeyRefused { supplier })));
+        let paused = Alert::AccountPaused { supplier, until: at(0) };
+        assert_eq!(alerts[0], AlertChange::clear(&paused));
         assert_eq!(alerts.len(), 3);
     }
 }

@@ -24,7 +24,13 @@ fn at(seconds: u64) -> DateTime<Utc> {
 
 fn candidate(id: &str) -> Candidate {
     let plan = sample::plan(id, "canada", "virtual4");
-    Candidate { cap: plan.max_cost, plan, standing: Standing::On, is_denied: false }
+    Candidate {
+        cap: plan.max_cost,
+        worth: plan.expected_cost,
+        plan,
+        standing: Standing::On,
+        is_denied: false,
+    }
 }
 
 fn account(standing: AccountStanding) -> BTreeMap<SupplierName, AccountStanding> {
@@ -326,13 +332,32 @@ fn plans_go_by_priority_then_by_expected_cost_then_by_id() {
 }
 
 #[test]
+fn plans_of_different_currencies_go_by_what_they_are_worth() {
+    let mut run = Run::of(two_plans());
+    let elsewhere = SupplierName::new("elsewhere").unwrap();
+    let rate = "0.0125".parse().unwrap();
+    let facts =
+        mintcode_core::redemption::SupplierFacts { rate, ..run.suppliers[&SupplierName::default()].clone() };
+    run.suppliers.insert(elsewhere.clone(), facts);
+    // 5 roubles are 0.0625 dollars.
+    run.sku.plans[1].supplier = elsewhere;
+    run.sku.plans[1].expected_cost = "5".parse().unwrap();
+    run.sku.plans[1].max_cost = "9".parse().unwrap();
+    assert_eq!(order_of(&run), ["B", "A"]);
+    assert_eq!(asked(&run).plans[0].worth, Amount::from_micros(62_500));
+    run.sku.plans[1].expected_cost = "10".parse().unwrap();
+    run.sku.plans[1].max_cost = "10".parse().unwrap();
+    assert_eq!(order_of(&run), ["A", "B"]);
+}
+
+#[test]
 fn what_is_asked_is_what_holds_at_that_moment() {
     let mut run = Run::of(two_plans());
     run.redemption.policy.max_cost = Some(Amount::from_micros(180_000));
     run.redemption.start_behind = Some(sample::plan_id("B"));
     run.sku.plans[1].max_cost = Amount::from_micros(160_000);
     let source = Source::of_plan(&run.sku.plans[1], "telegram");
-    let off = Off { until: at(30), why: WhyOff::Empty, probe: None };
+    let off = Off { since: sample::now(), until: at(30), why: WhyOff::Empty, probe: None };
     run.outlook.sources.insert(source, Health { off: Some(off), ..Health::default() });
     run.rules.deny = DenyList::empty().with([], ["england".to_owned()]);
     let question = asked(&run);

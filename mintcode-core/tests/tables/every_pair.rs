@@ -28,7 +28,7 @@ fn states() -> Vec<(&'static str, Run)> {
     let probed = || {
         with(|run| {
             let source = Source::of_plan(&run.sku.plans[0], &run.sku.product);
-            let off = Off { until: run.now, why: WhyOff::Empty, probe: None };
+            let off = Off { since: run.now, until: run.now, why: WhyOff::Empty, probe: None };
             run.outlook.sources.insert(source, Health { off: Some(off), ..Health::default() });
         })
     };

@@ -184,13 +184,7 @@ fn rule_2_the_next_number_starts_behind_the_plan_that_got_none() {
     rule("replace", &run, wish.clone(), &["releasing", "then another number", "do cancel 1001"], &[]);
     let run = run.at_once(wish);
     let given_back = run.seen(OrderStatus::Cancelled, &[]);
-    rule(
-        "replaced",
-        &run,
-        given_back,
-        &["ordering plan B", "ended replaced Cancelled", "a number got no SMS"],
-        &[],
-    );
+    rule("replaced", &run, given_back, &["ordering plan B", "ended replaced Cancelled"], &[]);
 
     let mut sku = two_plans();
     sku.policy.cooldown = Duration::ZERO;
@@ -337,6 +331,84 @@ fn rule_7_a_number_is_not_replaced_when_there_is_no_time_for_another() {
 }
 
 #[test]
+fn as_many_numbers_as_plans_are_handed_out_and_no_more() {
+    let wish = |attempt| Event::Wish(Wish::Replace { attempt });
+    let replaced = |run: Run, attempt| {
+        let run = run.at_once(wish(attempt));
+        let event = run.seen(OrderStatus::Cancelled, &[]);
+        let run = run.at_once(event);
+        let order = mintcode_core::order::Order { id: OrderId::new("1001"), ..order(120_000, run.now) };
+        run.at_once(Event::Bought { attempt: attempt + 1, order })
+    };
+    let run = under(|policy| policy.max_plans_per_redemption = 2).waiting();
+    let run = replaced(run, 1);
+    rule("the second of two", &run, wish(2), &["refused"], &["releasing"]);
+    let run = under(|policy| policy.max_plans_per_redemption = 1).waiting();
+    rule("the only one", &run, wish(1), &["refused"], &["releasing"]);
+    let run = fresh().waiting();
+    rule("the first of three", &run, wish(1), &["releasing"], &["refused"]);
+
+    // The plan in hand counts as tried: with no other it comes again, and not if it is switched off by now.
+    let mut run = fresh().waiting();
+    run.sku.plans[1].enabled = false;
+    rule("the same plan once more", &run, wish(1), &["releasing"], &["refused"]);
+    run.sku.plans[0].enabled = false;
+    rule("no plan to follow", &run, wish(1), &["refused"], &["releasing"]);
+}
+
+#[test]
+fn a_number_that_was_waited_for_says_something_about_its_source_and_one_given_back_at_once_does_not() {
+    for (waited, expected, never) in [
+        (59 * SECOND, &["ended replaced"][..], &["got no SMS"][..]),
+        (60 * SECOND, &["ended replaced", "source: a number got no SMS"][..], &[][..]),
+    ] {
+        let run = fresh().waiting().then(waited, Event::Wish(Wish::Replace { attempt: 1 }));
+        let given_back = run.seen(OrderStatus::Cancelled, &[]);
+        rule("replaced", &run, given_back, expected, never);
+    }
+}
+
+#[test]
+fn rule_5_holds_after_a_number_was_shown_too() {
+    let run = fresh().waiting().then(SECOND, Event::Wish(Wish::Replace { attempt: 1 }));
+    let given_back = run.seen(OrderStatus::Cancelled, &[]);
+    let run = run.at_once(given_back);
+    let event = |why| Event::NotBought { attempt: 2, why };
+    let stopped = event(NotBought::Stopped(Stop::Balance));
+    rule("stopped", &run, stopped, &["failed contact_support", "3 tries left"], &["try used"]);
+    let empty = event(NotBought::OutOfStock);
+    rule("out of stock", &run, empty, &["ordering plan A", "2 tries left"], &[]);
+}
+
+#[test]
+fn what_was_decided_about_a_message_stays() {
+    let bank = "Sberbank: payment 5,000 RUB, card *1234. Code 482915";
+    let delivered = |run: &Run| match &run.redemption.phase {
+        mintcode_core::redemption::Phase::Delivered(delivery) => delivery.clone(),
+        phase => panic!("not delivered: {phase:?}"),
+    };
+    // Released, and then another message comes.
+    let run = fresh().waiting();
+    let seen = run.seen(OrderStatus::Open, &[bank]);
+    let run = run.at_once(seen).at_once(Event::Wish(Wish::Release));
+    assert_eq!(delivered(&run).held.shown().count(), 1);
+    let more = run.seen(OrderStatus::Open, &[bank, "Welcome!"]);
+    let run = run.at_once(more);
+    assert_eq!(delivered(&run).held.shown().count(), 2);
+
+    // Shown, and then a pattern is added that would match it.
+    let run = fresh().waiting();
+    let seen = run.seen(OrderStatus::Open, CODE);
+    let mut run = run.at_once(seen);
+    run.rules.screening =
+        mintcode_core::responsible::Screening::new(false, &["your code".to_owned()]).unwrap();
+    let more = run.seen(OrderStatus::Open, &[CODE[0], "Your code is 111111"]);
+    let run = run.at_once(more);
+    assert_eq!(delivered(&run).code().as_deref(), Some("482915"));
+    assert_eq!(delivered(&run).held.shown().count(), 1);
+}
+
+#[test]
 fn a_purchase_that_is_uncertain_is_never_repeated_blindly() {
     let run = fresh().ordering().at_once(Event::BuyUnclear { attempt: 1 });
     rule("settling first", &run, Event::Tick, &["stays", "look +35.000s"], &["do buy", "do list"]);
@@ -396,7 +468,7 @@ fn a_message_of_a_bank_is_withheld_told_and_released_by_the_owner() {
             "cost loss 0.12",
             "alert: withheld",
         ],
-        &["delivered", "try used", "sale"],
+        &["delivered", "try used", "capture"],
     );
     let run = run.at_once(seen);
     rule("a customer cannot release it", &run, Event::Wish(Wish::Cancel), &["refused"], &[]);

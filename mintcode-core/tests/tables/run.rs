@@ -61,6 +61,7 @@ pub(crate) fn voucher(sku: &Sku) -> Voucher {
         start_behind: None,
         redemption: None,
         void: None,
+        reset_wished: false,
         replaces: None,
     }
 }

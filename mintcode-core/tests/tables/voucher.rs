@@ -84,6 +84,7 @@ fn table() -> Vec<(VoucherState, Vec<(&'static str, VoucherState)>)> {
                 ("end when its time has run out", EXPIRED),
                 ("void", LOCKED),
                 ("extend", LOCKED),
+                ("reset", LOCKED),
             ],
         ),
         (
@@ -95,6 +96,7 @@ fn table() -> Vec<(VoucherState, Vec<(&'static str, VoucherState)>)> {
                 ("end when its time has run out", EXPIRED_LATER),
                 ("void", LOCKED_AGAIN),
                 ("extend", LOCKED_AGAIN),
+                ("reset", LOCKED_AGAIN),
             ],
         ),
         (
@@ -109,6 +111,7 @@ fn table() -> Vec<(VoucherState, Vec<(&'static str, VoucherState)>)> {
                 ("end when its time has run out", EXPIRED_LATER),
                 ("void", REDEEMING),
                 ("extend", REDEEMING),
+                ("reset", REDEEMING),
             ],
         ),
         (
@@ -123,6 +126,7 @@ fn table() -> Vec<(VoucherState, Vec<(&'static str, VoucherState)>)> {
                 ("end when its time has run out", EXPIRED_LATER),
                 ("void", REDEEMING_AGAIN),
                 ("extend", REDEEMING_AGAIN),
+                ("reset", REDEEMING_AGAIN),
             ],
         ),
         (
@@ -230,6 +234,19 @@ fn a_reset_gives_tries_and_purchases_back_and_ends_the_pause() {
     let reset = in_state(FAILED).apply(VoucherEvent::Reset).unwrap();
     assert_eq!((reset.tries, reset.buys, reset.ready_at), (0, 0, None));
     assert_eq!(reset.start_behind, Some(sample::plan_id("A")));
+}
+
+#[test]
+fn a_reset_in_mid_run_is_granted_when_the_run_has_ended() {
+    for state in [LOCKED, REDEEMING_AGAIN] {
+        let wished = in_state(state).apply(VoucherEvent::Reset).unwrap();
+        assert_eq!((wished.tries, wished.buys, wished.reset_wished), (1, 2, true));
+        let ended = wished.apply(end(at(5), true)).unwrap();
+        assert_eq!((ended.tries, ended.buys, ended.ready_at, ended.reset_wished), (0, 0, None, false));
+    }
+    let delivered =
+        in_state(REDEEMING).apply(VoucherEvent::Reset).unwrap().apply(VoucherEvent::Deliver).unwrap();
+    assert!(!delivered.reset_wished);
 }
 
 #[test]

@@ -33,9 +33,10 @@ async fn alerts(
     Ok(Json(List::new(alerts, has_more)))
 }
 
-/// `DELETE /admin/alerts/{id}`: clears an open alert, which can then be raised again.
+/// `DELETE /admin/alerts/{id}`: clears an open alert about something that happened; one about something that is so ends
+/// with it.
 async fn acknowledge(State(shared): State<Shared>, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
-    let not_found = || ApiError::new(Slug::NotFound);
-    let id = id.parse().map_err(|_| not_found())?;
-    if shared.support.acknowledge(id).await? { Ok(StatusCode::NO_CONTENT) } else { Err(not_found()) }
+    let id = id.parse().map_err(|_| ApiError::new(Slug::NotFound))?;
+    shared.support.acknowledge(id).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

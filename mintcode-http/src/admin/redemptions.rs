@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use mintcode_core::engine::Explained;
 use mintcode_core::ids::{PlanId, RedemptionId, SkuId, SupplierName};
 use mintcode_core::ledger::Entry;
+use mintcode_core::ledger::margin::Earned;
 use mintcode_core::money::{Amount, Currency};
 use mintcode_core::order::OrderId;
 use mintcode_core::ports::{RedemptionSearch, RedemptionTrail, Stop};
@@ -15,7 +16,7 @@ use mintcode_core::redemption::{Choice, ChoiceRecord, Phase, Question, Redemptio
 use mintcode_core::voucher::Mask;
 use serde::{Deserialize, Serialize};
 
-use super::trail::{AttemptView, Money, voucher_id};
+use super::trail::{AttemptView, voucher_id};
 use super::{List, page, paged};
 use crate::app::Shared;
 use crate::error::{ApiError, Slug};
@@ -67,7 +68,7 @@ struct TrailView {
     redemption: RedemptionRow,
     attempts: Vec<AttemptView>,
     ledger: Vec<EntryView>,
-    money: Money,
+    money: Earned,
 }
 
 #[derive(Serialize)]
@@ -128,7 +129,7 @@ async fn trail(State(shared): State<Shared>, Path(id): Path<String>) -> Result<J
     Ok(Json(TrailView {
         redemption: RedemptionRow::from(&redemption),
         attempts: attempts.into_iter().map(AttemptView::from).collect(),
-        money: Money::of(&ledger, redemption.currency)?,
+        money: Earned::of(&ledger, redemption.currency)?,
         ledger: ledger.into_iter().map(EntryView::from).collect(),
     }))
 }

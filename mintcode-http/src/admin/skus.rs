@@ -39,7 +39,7 @@ impl From<Sku> for SkuView {
 
 /// `GET /admin/skus`
 async fn list(State(shared): State<Shared>) -> Result<Json<List<SkuView>>, ApiError> {
-    let skus = shared.support.catalogue().skus().await?;
+    let skus = shared.support.skus().await?;
     Ok(Json(List::new(skus.into_iter().map(SkuView::from).collect(), false)))
 }
 
@@ -73,7 +73,7 @@ async fn replace(
 
 /// `DELETE /admin/skus/{id}`: takes it off sale; issued vouchers stay good.
 async fn archive(State(shared): State<Shared>, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
-    shared.support.catalogue().archive_sku(&parse(id)?).await?;
+    shared.support.archive_sku(&parse(id)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -84,7 +84,7 @@ async fn change_plan(
     Input(change): Input<PlanChange>,
 ) -> Result<Json<SkuView>, ApiError> {
     let plan = PlanId::new(plan).map_err(|_| ApiError::new(Slug::NotFound))?;
-    let sku = shared.support.catalogue().change_plan(&parse(id)?, &plan, change).await?;
+    let sku = shared.support.change_plan(&parse(id)?, &plan, change).await?;
     Ok(Json(sku.into()))
 }
 
@@ -112,6 +112,6 @@ async fn put(shared: &Shared, sku: Sku, put: Put) -> Result<Response, ApiError> 
 }
 
 async fn stored(shared: &Shared, id: &SkuId) -> Result<SkuView, ApiError> {
-    let sku = shared.support.catalogue().sku(id).await?;
+    let sku = shared.support.sku(id).await?;
     sku.map(SkuView::from).ok_or_else(|| ApiError::new(Slug::NotFound))
 }

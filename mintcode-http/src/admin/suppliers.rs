@@ -107,7 +107,7 @@ impl SourceView {
         let (why, dear_price) = match health.off.as_ref().map(|off| off.why) {
             None => (None, None),
             Some(WhyOff::Empty) => (Some("empty"), None),
-            Some(WhyOff::Dear { price }) => (Some("dear"), Some(price)),
+            Some(WhyOff::Dear { price, .. }) => (Some("dear"), Some(price)),
         };
         let (last_numbers, silent_numbers) = health.silence.counts();
         Self {

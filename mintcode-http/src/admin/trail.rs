@@ -2,8 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use mintcode_core::ids::{BatchId, PlanId, RedemptionId, SkuId, SupplierName};
-use mintcode_core::ledger::margin::{TooLarge, Totals};
-use mintcode_core::ledger::{Book, Entry};
+use mintcode_core::ledger::margin::{Earned, TooLarge};
 use mintcode_core::money::{Amount, Currency};
 use mintcode_core::order::{OrderId, OrderStatus};
 use mintcode_core::ports::{RedemptionTrail, VoucherTrail};
@@ -50,18 +49,8 @@ struct RedemptionRun {
     status: Status,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
-    money: Money,
+    money: Earned,
     attempts: Vec<AttemptView>,
-}
-
-/// What a redemption earned and cost, in the selling currency.
-#[derive(Serialize)]
-pub(super) struct Money {
-    revenue: Amount,
-    cost: Amount,
-    loss: Amount,
-    margin: Amount,
-    currency: Currency,
 }
 
 #[derive(Serialize)]
@@ -106,24 +95,9 @@ impl VoucherView {
 impl RedemptionRun {
     fn new(trail: RedemptionTrail, selling: Currency) -> Result<Self, TooLarge> {
         let RedemptionTrail { id, status, created_at, updated_at, attempts, ledger } = trail;
-        let money = Money::of(&ledger, selling)?;
+        let money = Earned::of(&ledger, selling)?;
         let attempts = attempts.into_iter().map(AttemptView::from).collect();
         Ok(Self { id, status, created_at, updated_at, money, attempts })
-    }
-}
-
-impl Money {
-    /// What `ledger`, the entries of one redemption, come to.
-    pub(super) fn of(ledger: &[Entry], selling: Currency) -> Result<Self, TooLarge> {
-        let mut totals = Totals::default();
-        for entry in ledger {
-            totals.add(entry.book, entry.kind, 1, entry.value)?;
-        }
-        // What was sold was sold in the selling currency of that time.
-        let sale = ledger.iter().find(|entry| entry.book == Book::Sale);
-        let currency = sale.map_or(selling, |sale| sale.currency);
-        let Totals { delivered: _, revenue, cost, loss } = totals;
-        Ok(Self { revenue, cost, loss, margin: totals.margin().ok_or(TooLarge)?, currency })
     }
 }
 

@@ -7,6 +7,11 @@ ALTER TABLE voucher ADD COLUMN void_reason TEXT CHECK (void_reason IS NULL OR CA
     WHEN 'redeeming' THEN TRUE
     WHEN 'cancelled' THEN TRUE
     ELSE FALSE END);
+-- Whether its tries are to be given back when its redemption ends.
+ALTER TABLE voucher ADD COLUMN reset_wished INTEGER NOT NULL DEFAULT 0 CHECK (CASE reset_wished
+    WHEN 0 THEN TRUE
+    WHEN 1 THEN state IN ('locked', 'redeeming')
+    ELSE FALSE END);
 -- The fulfilled voucher that it was issued in place of.
 ALTER TABLE voucher ADD COLUMN replaces BLOB REFERENCES voucher (hash) CHECK (length(replaces) = 16);
 CREATE UNIQUE INDEX one_replacement ON voucher (replaces) WHERE replaces IS NOT NULL;

@@ -245,7 +245,7 @@ fn numbered_batch_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<(i64, BatchRo
 /// The first of `hashes` that is a voucher's.
 pub(super) fn find(connection: &Connection, hashes: &[VoucherHash]) -> Result<Option<Voucher>, StorageError> {
     let sql = "SELECT hash, mask, state, came_from, tries, buys, voucher.expires_at, ready_at, start_behind, redemption,
-                   void_reason, voucher.replaces, batch.id, sku, key_id
+                   void_reason, voucher.replaces, batch.id, sku, key_id, reset_wished
                FROM voucher JOIN batch ON batch.number = voucher.batch WHERE hash = ?1";
     for hash in hashes {
         if let Some(voucher) = row(connection, sql, [hash.to_bytes()], voucher_row)? {
@@ -262,7 +262,7 @@ pub(super) fn find_by_mask(
     limit: u32,
 ) -> Result<Vec<Voucher>, StorageError> {
     let sql = "SELECT hash, mask, state, came_from, tries, buys, voucher.expires_at, ready_at, start_behind, redemption,
-                   void_reason, voucher.replaces, batch.id, sku, key_id
+                   void_reason, voucher.replaces, batch.id, sku, key_id, reset_wished
                FROM voucher JOIN batch ON batch.number = voucher.batch WHERE mask = ?1 ORDER BY hash LIMIT ?2";
     rows(connection, sql, (mask(shown), limit), voucher_row)?.into_iter().map(VoucherRow::read).collect()
 }
@@ -284,6 +284,7 @@ fn voucher_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<VoucherRow> {
         batch: row.get(12)?,
         sku: row.get(13)?,
         key_id: row.get(14)?,
+        reset_wished: row.get(15)?,
     })
 }
 
@@ -300,7 +301,7 @@ pub(super) fn replacement(
 /// Stores what may change of a voucher.
 pub(super) fn update(connection: &Connection, voucher: &Voucher) -> Result<(), StorageError> {
     let sql = "UPDATE voucher SET state = ?2, came_from = ?3, tries = ?4, buys = ?5, expires_at = ?6, ready_at = ?7,
-                   start_behind = ?8, redemption = ?9, void_reason = ?10
+                   start_behind = ?8, redemption = ?9, void_reason = ?10, reset_wished = ?11
                WHERE hash = ?1";
     let parameters = (
         voucher.hash.to_bytes(),
@@ -313,6 +314,7 @@ pub(super) fn update(connection: &Connection, voucher: &Voucher) -> Result<(), S
         voucher.start_behind.as_ref().map(PlanId::as_str),
         voucher.redemption.map(|redemption| redemption.to_string()),
         voucher.void.as_ref().map(VoidReason::as_str),
+        voucher.reset_wished,
     );
     execute(connection, sql, parameters, || Row::of("voucher", &voucher.hash)).map(drop)
 }

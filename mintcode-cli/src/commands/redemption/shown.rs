@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::commands::voucher::{attempt_described, attempt_shown, id};
 use crate::exit::Failure;
-use crate::money::Money;
+use crate::money;
 use crate::time;
 
 /// A redemption in a list, as JSON.
@@ -42,7 +42,7 @@ pub(super) fn whole(
     let mut shown = brief(redemption);
     shown["attempts"] = trail.attempts.iter().map(attempt_shown).collect();
     shown["ledger"] = trail.ledger.iter().map(entry_shown).collect();
-    shown["money"] = Money::of(&trail.ledger, currency)?.shown()?;
+    shown["money"] = json!(money::earned(&trail.ledger, currency)?);
     Ok(shown)
 }
 
@@ -92,7 +92,7 @@ pub(super) fn described(
     lines.extend(redemption.next.map(|next| format!("  followed by {next}")));
     lines.extend(trail.attempts.iter().map(|attempt| format!("  {}", attempt_described(attempt))));
     lines.extend(trail.ledger.iter().map(|entry| format!("  {entry}")));
-    lines.push(format!("  {}", Money::of(&trail.ledger, currency)?.described()?));
+    lines.push(format!("  {}", money::described(&money::earned(&trail.ledger, currency)?)));
     Ok(lines)
 }
 

@@ -7,7 +7,7 @@ use mintcode_core::voucher::{Voucher, VoucherHash};
 use serde_json::{Value, json};
 
 use crate::exit::Failure;
-use crate::money::Money;
+use crate::money;
 use crate::time;
 
 /// A voucher's id.
@@ -49,7 +49,7 @@ fn redemption_shown(redemption: &RedemptionTrail, currency: Currency) -> Result<
         "status": redemption.status,
         "created_at": redemption.created_at,
         "updated_at": redemption.updated_at,
-        "money": Money::of(&redemption.ledger, currency)?.shown()?,
+        "money": money::earned(&redemption.ledger, currency)?,
         "attempts": redemption.attempts.iter().map(attempt_shown).collect::<Vec<_>>(),
     }))
 }
@@ -90,7 +90,7 @@ pub(super) fn described(trail: &VoucherTrail, currency: Currency) -> Result<Vec<
         let at = time::shown(redemption.created_at);
         lines.push(format!("  {at}  {}  {}", redemption.id, redemption.status.name()));
         lines.extend(redemption.attempts.iter().map(|attempt| format!("    {}", attempt_described(attempt))));
-        lines.push(format!("    {}", Money::of(&redemption.ledger, currency)?.described()?));
+        lines.push(format!("    {}", money::described(&money::earned(&redemption.ledger, currency)?)));
     }
     Ok(lines)
 }

@@ -41,8 +41,9 @@ impl Step<'_> {
         let question = Question::of(&next, same, self.context, self.now);
         let answer = choose(&question);
         let decision = match &answer.choice {
+            // Nothing is chosen where there is no time left for it.
             Choice::Next { plan, .. } if next.number_shown && left < self.time_for_another(&next, plan) => {
-                self.fail(next, FailureKind::NoSms, None)
+                return self.fail(next, FailureKind::NoSms, None);
             }
             Choice::Next { plan, cap, is_probe } => {
                 let intent = self.intend(&next, plan, *cap, *is_probe, &answer.reason);

@@ -195,7 +195,7 @@ impl Step<'_> {
             .then(|| Effect::Finish(held.intent.supplier.clone(), held.order.id.clone()));
         // A code that may be shown is delivered, whatever came beside it.
         let is_withheld = !has_code && !held.withheld.is_empty();
-        let delivery = Delivery { held, delivered_at: self.now, settlement };
+        let delivery = Delivery { held, delivered_at: self.now, settlement, is_released: false };
         next.number_shown = !is_withheld;
         next.phase = if is_withheld { Phase::Withheld(delivery) } else { Phase::Delivered(delivery) };
         self.store(next, finish)
@@ -211,10 +211,13 @@ impl Step<'_> {
     /// The number with these messages, of which those are withheld that may not be shown.
     pub(super) fn with_messages(&self, held: Held, messages: Vec<Message>) -> Held {
         let screening = &self.context.rules.screening;
-        let matched = messages.iter().map(|message| screening.withholds(message)).enumerate();
-        let withheld = matched
-            .filter_map(|(place, pattern)| pattern.map(|pattern| (place, pattern.to_owned())))
-            .collect();
+        // What was decided about a message stays, whatever patterns have come since.
+        let verdict = |message: &Message| match held.messages.iter().position(|known| known == message) {
+            Some(place) => held.withheld.get(&place).cloned(),
+            None => screening.withholds(message).map(ToOwned::to_owned),
+        };
+        let verdicts = messages.iter().map(verdict).enumerate();
+        let withheld = verdicts.filter_map(|(place, pattern)| pattern.map(|it| (place, it))).collect();
         Held { messages, withheld, ..held }
     }
 }

@@ -35,7 +35,7 @@ pub fn voucher_event(before: &Redemption, after: &Redemption) -> Option<VoucherE
 fn end(after: &Redemption, ready_at: DateTime<Utc>) -> VoucherEvent {
     VoucherEvent::End {
         buys: after.buys(),
-        number_shown: after.number_shown,
+        number_shown: after.uses_a_try(),
         at: after.updated_at,
         ready_at,
         start_behind: without_sms(after),

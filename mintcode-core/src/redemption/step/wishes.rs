@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Step;
 use crate::redemption::{
-    AfterRelease, Choice, Context, Decision, Delivery, GiveBack, Held, Phase, Question, Redemption,
+    AfterRelease, Choice, Context, Decision, Delivery, GiveBack, Held, Outcome, Phase, Question, Redemption,
     Releasing, Wish, choose,
 };
 
@@ -74,7 +74,7 @@ impl Step<'_> {
         match &self.redemption.phase {
             Phase::Withheld(withheld) => {
                 let held = Held { withheld: BTreeMap::new(), ..withheld.held.clone() };
-                let delivery = Delivery { held, delivered_at: self.now, ..withheld.clone() };
+                let delivery = Delivery { held, is_released: true, ..withheld.clone() };
                 let next = Redemption { number_shown: true, phase: Phase::Delivered(delivery), ..next };
                 Some(self.store(next, None))
             }
@@ -90,14 +90,24 @@ impl Step<'_> {
         }
     }
 
-    /// Another number, while there is time for one and a plan that may be tried.
+    /// Another number, while there is time for one and a plan that may be tried: as many numbers as plans at most.
     fn wish_replace(&self, attempt: u32) -> Option<Decision> {
         let Phase::Waiting(held) = &self.redemption.phase else { return None };
         if held.intent.number != attempt {
             return None;
         }
         let left = (self.redemption.deadline - self.now).to_std().unwrap_or(Duration::ZERO);
-        match choose(&Question::of(self.redemption, None, self.context, self.now)).choice {
+        let policy = &self.redemption.policy;
+        let replaced =
+            self.redemption.closed.iter().filter(|closed| closed.outcome == Outcome::Replaced).count();
+        if replaced + 1 >= usize::try_from(policy.max_plans_per_redemption).unwrap_or(usize::MAX) {
+            return None;
+        }
+        // What will be chosen once the number in hand is back.
+        let mut question = Question::of(self.redemption, None, self.context, self.now);
+        question.tried.insert(held.intent.plan.clone());
+        question.behind = Some(held.intent.plan.clone());
+        match choose(&question).choice {
             Choice::Next { plan, .. } if left >= self.time_for_another(self.redemption, &plan) => {
                 Some(self.release(held.clone(), GiveBack::Cancel, AfterRelease::NextPlan))
             }

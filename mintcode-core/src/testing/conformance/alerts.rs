@@ -41,7 +41,10 @@ fn every_kind() -> Vec<Alert> {
             order,
             pattern: "银行 \"bank\"".into(),
         },
-        Alert::BooksOff { what: "0.10 more than the attempts tell · 账".into() },
+        Alert::BooksOff {
+            voucher: "ABCD****WXYZ".parse().unwrap(),
+            what: "0.10 more than the attempts tell · 账".into(),
+        },
     ]
 }
 
@@ -120,7 +123,7 @@ pub async fn a_commit_raises_and_clears_in_order(store: &Subject) {
 pub async fn a_source_that_goes_off_is_told_of_once(store: &Subject) {
     let first = queued(store).await;
     let price = Amount::from_micros(500_000);
-    let dear = HealthEvent::Dear { price };
+    let dear = HealthEvent::Dear { price, cap: Amount::from_micros(1), was_probe: false };
     let next = Redemption { updated_at: at(30), ..moved(&first, first.phase.clone()) };
     let health = vec![happened(dear), happened(dear)];
     store.commit(Commit { health, ..change(next, Vec::new()) }).await.unwrap();
@@ -128,8 +131,8 @@ pub async fn a_source_that_goes_off_is_told_of_once(store: &Subject) {
     let off = Alert::SourceOff { source: source(), until: at(630) };
     assert_eq!(told_of(store, false).await, [(off.clone(), 30, None)]);
 
-    let listed = happened(HealthEvent::Listed { price: Amount::from_micros(1) });
-    store.observe(Observed { health: vec![listed], ..nothing_observed(90) }).await.unwrap();
+    let sold = happened(HealthEvent::Sold { was_probe: true });
+    store.observe(Observed { health: vec![sold], ..nothing_observed(90) }).await.unwrap();
     assert_eq!(told_of(store, false).await, [(off, 30, Some(90))]);
 }
 

@@ -58,6 +58,7 @@ pub async fn a_batch_is_read_back_whole(store: &Subject) {
             start_behind: None,
             redemption: None,
             void: None,
+            reset_wished: false,
             replaces: None,
         };
         assert_eq!(voucher(store, hash).await, expected);

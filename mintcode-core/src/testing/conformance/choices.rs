@@ -13,8 +13,13 @@ use crate::testing::sample;
 /// A choice that `redemption` may have made, with its answer.
 pub(super) fn choice(redemption: &Redemption) -> ChoiceRecord {
     let plan = sample::plan("A", "canada", "virtual4");
-    let candidate =
-        |plan: crate::sku::Plan, standing| Candidate { cap: plan.max_cost, plan, standing, is_denied: false };
+    let candidate = |plan: crate::sku::Plan, standing| Candidate {
+        cap: plan.max_cost,
+        worth: plan.expected_cost,
+        plan,
+        standing,
+        is_denied: false,
+    };
     let question = Question {
         plans: vec![
             candidate(sample::plan("B", "usa", "virtual5"), Standing::Off { until: at(600) }),

@@ -35,7 +35,10 @@ async fn rich(store: &Subject, ordering: &Redemption, order_id: &str) -> Commit 
     Commit {
         consumed: vec![item.id],
         accounts: vec![given_back],
-        alerts: vec![AlertChange::raise(Alert::BooksOff { what: "a test".into() })],
+        alerts: vec![AlertChange::raise(Alert::BooksOff {
+            voucher: "ABCD****WXYZ".parse().unwrap(),
+            what: "a test".into(),
+        })],
         choice: Some(Box::new(choice(&next))),
         ..meant(ordering, next)
     }

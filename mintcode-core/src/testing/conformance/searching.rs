@@ -146,7 +146,7 @@ pub async fn plans_are_told_by_their_attempts(store: &Subject) {
     let mut held = held.clone();
     held.messages = vec![message()];
     let settlement = Settlement::Open { until: at(300) };
-    let arrived = Delivery { held, delivered_at: at(34), settlement };
+    let arrived = Delivery { held, delivered_at: at(34), settlement, is_released: false };
     let quick =
         stored(store, moved(&quick_number, Phase::Delivered(arrived)), vec![VoucherEvent::Deliver]).await;
     let slow = begun(store, post(other[1], session(3), 40)).await;

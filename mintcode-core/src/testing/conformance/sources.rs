@@ -18,8 +18,12 @@ use crate::redemption::{ClosedAttempt, Outcome, Redemption};
 use crate::testing::sample;
 use crate::voucher::{Refusal, VoucherState};
 
-const DEAR: HealthEvent = HealthEvent::Dear { price: Amount::from_micros(500_000) };
-const CHEAP_AGAIN: HealthEvent = HealthEvent::Listed { price: Amount::from_micros(400_000) };
+const DEAR: HealthEvent = HealthEvent::Dear {
+    price: Amount::from_micros(500_000),
+    cap: Amount::from_micros(200_000),
+    was_probe: false,
+};
+const CHEAP_AGAIN: HealthEvent = HealthEvent::Listed { price: Amount::from_micros(200_000) };
 const SOLD: HealthEvent = HealthEvent::Sold { was_probe: false };
 const EMPTY: HealthEvent = HealthEvent::Empty { was_probe: false };
 

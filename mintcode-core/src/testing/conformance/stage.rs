@@ -257,7 +257,7 @@ pub(super) async fn waiting(store: &Subject, queued: &Redemption, order_id: &str
 pub(super) fn delivery(waiting: &Redemption, settlement: Settlement) -> Redemption {
     let mut held = waiting.held().expect("a number is there").clone();
     held.messages = vec![message()];
-    moved(waiting, Phase::Delivered(Delivery { held, delivered_at: at(21), settlement }))
+    moved(waiting, Phase::Delivered(Delivery { held, delivered_at: at(21), settlement, is_released: false }))
 }
 
 /// Takes `waiting` to its code, with the order settled.

@@ -74,7 +74,7 @@ pub async fn every_wish_is_granted_or_refused_by_where_the_voucher_stands(store:
             (found, expected) => panic!("{state} {wish:?}: {found:?} instead of {expected:?}"),
         }
     }
-    assert_eq!(granted, 5 + 5 + 3, "void, extend and reset");
+    assert_eq!(granted, 5 + 5 + 5, "void, extend and reset");
 }
 
 /// A voucher nobody minted.

@@ -30,7 +30,7 @@ fn released(withheld: &Redemption) -> Redemption {
     let Phase::Withheld(message) = &withheld.phase else { panic!("nothing is withheld: {withheld:?}") };
     let mut held = message.held.clone();
     held.withheld.clear();
-    let released = Delivery { held, delivered_at: at(500), ..message.clone() };
+    let released = Delivery { held, is_released: true, ..message.clone() };
     let next = moved(withheld, Phase::Delivered(released));
     Redemption { number_shown: true, updated_at: at(500), ..next }
 }
@@ -70,7 +70,7 @@ pub async fn a_withheld_message_is_released(store: &Subject) {
     assert_eq!(voucher(store, withheld.voucher).await.state, VoucherState::Fulfilled);
     let booked = store.booked(withheld.id).await.unwrap();
     let kinds: Vec<_> = booked.iter().map(|it| it.entry.kind).collect();
-    assert!(kinds.ends_with(&[Kind::Recovery, Kind::Capture]), "{kinds:?}");
+    assert!(kinds.ends_with(&[Kind::Recovery, Kind::Hold, Kind::Capture]), "{kinds:?}");
     let entries: Vec<_> = booked.into_iter().map(|booked| booked.entry).collect();
     Balance::default().take(&released, &entries).unwrap();
 }

@@ -162,6 +162,7 @@ impl State {
                     start_behind: None,
                     redemption: None,
                     void: None,
+                    reset_wished: false,
                     replaces: batch.replaces,
                 },
             );
