@@ -151,26 +151,24 @@ impl Alert {
         }
     }
 
-    /// Whether it tells of something that happened, which nothing but the operator clears; others tell of something that
-    /// is so, and end with it.
+    /// Whether the operator can clear it by hand. One that every look at an account finds again ends with what it tells
+    /// of instead: cleared by hand, it would only be told again a minute later.
     #[must_use]
-    pub fn is_fact(&self) -> bool {
+    pub fn ends_by_hand(&self) -> bool {
         match self {
             Self::PurchaseUnresolved { .. }
             | Self::OrphanLoss { .. }
             | Self::OrderVanished { .. }
             | Self::Withheld { .. }
-            | Self::BooksOff { .. } => true,
-            Self::BalanceLow { .. }
+            | Self::BooksOff { .. }
             | Self::BalanceEmpty { .. }
-            | Self::RatingLow { .. }
             | Self::RatingRefused { .. }
-            | Self::AccountPaused { .. }
             | Self::KeyRefused { .. }
             | Self::ParametersRefused { .. }
             | Self::SourceOff { .. }
             | Self::SourceSilent { .. }
-            | Self::NoPlanLeft { .. } => false,
+            | Self::NoPlanLeft { .. } => true,
+            Self::BalanceLow { .. } | Self::RatingLow { .. } | Self::AccountPaused { .. } => false,
         }
     }
 

@@ -316,14 +316,27 @@ async fn an_alert_that_cannot_be_told_is_told_when_it_can() {
     until_told(&world, "balance_empty", 1).await;
     tokio::time::sleep(60 * MINUTE).await;
     assert_eq!(told(&world, "balance_empty"), 1);
-    // It is still so, and ends with a purchase rather than by hand.
+    // Cleared by hand, it is told again when it is so again.
     let open = world.support.alerts(true, 10).await.unwrap();
-    let error = world.support.acknowledge(open[0].id).await.unwrap_err();
-    assert!(matches!(error, SupportError::NotAllowed { state: "balance_empty", .. }), "{error:?}");
+    world.support.acknowledge(open[0].id).await.unwrap();
+    run(&world).await;
+    until_told(&world, "balance_empty", 2).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_alert_about_something_that_happened_is_cleared_by_hand() {
+async fn an_alert_that_each_look_finds_again_ends_with_what_it_tells_of() {
+    let world = world(one_plan(), Rules::default()).await;
+    world.supplier.show_account(Amount::ZERO, None);
+    until_told(&world, "balance_low", 1).await;
+    let open = world.support.alerts(true, 10).await.unwrap();
+    let error = world.support.acknowledge(open[0].id).await.unwrap_err();
+    assert!(matches!(error, SupportError::NotAllowed { state: "balance_low", .. }), "{error:?}");
+    tokio::time::sleep(10 * MINUTE).await;
+    assert_eq!(told(&world, "balance_low"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alert_is_cleared_by_hand_once() {
     let world = world(one_plan(), Rules::default()).await;
     world.supplier.stock("canada", "virtual4", of_a_bank());
     run(&world).await;

@@ -17,7 +17,7 @@ use crate::{backend, output, time};
 pub(crate) enum Action {
     /// List what is so now, newest first.
     List(ListArguments),
-    /// Clear an alert about something that happened; one about something that is so ends with it.
+    /// Clear an alert by hand; it is raised again if it becomes so again.
     Ack(AckArguments),
 }
 
@@ -93,9 +93,9 @@ async fn acknowledge(arguments: &AckArguments, config: Option<&Path>) -> Result<
         SupportError::NotFound => {
             Failure::work(format!("there is no alert {id} that is open; `mintcode alerts list` shows them"))
         }
-        SupportError::NotAllowed { state, .. } => {
-            Failure::work(format!("alert {id} ({state}) tells of something that is so, and ends with it"))
-        }
+        SupportError::NotAllowed { state, .. } => Failure::work(format!(
+            "alert {id} ({state}) is found again by each look at the account, and ends with what it tells of"
+        )),
         error => Failure::because("the alert cannot be cleared", &error),
     })?;
     if arguments.json {

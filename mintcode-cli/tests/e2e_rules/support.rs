@@ -57,3 +57,15 @@ async fn a_fulfilled_voucher_is_made_up_for_once_at_the_shops_cost() {
     assert_eq!(old["redemptions"][0]["money"], money("0.80", "0.12", "0.00", "0.68"));
     assert_eq!(new["redemptions"][0]["money"], money("0.00", "0.12", "0.00", "-0.12"), "paid for already");
 }
+
+/// Also the first one of a label that the server has not seen yet, right after it looked for labels.
+#[tokio::test]
+async fn a_voucher_is_good_the_moment_it_is_minted() {
+    let scenario = supply(&[line("good", "0.12", "")]);
+    let skus = ["one", "two"].map(|id| sku(id, "further_sms = \"0s\"", &["A good 0.12 0.20"]));
+    let scene = Scene::open(&skus, &scenario, &[]);
+    for id in ["one", "two"] {
+        let code = scene.mint(id).await;
+        scene.customer(1).redeem(&code).await;
+    }
+}

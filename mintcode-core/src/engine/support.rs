@@ -98,7 +98,7 @@ impl Explained {
 pub async fn acknowledge(alerts: &dyn Alerts, id: i64, now: DateTime<Utc>) -> Result<(), SupportError> {
     let open = alerts.alerts(true, u32::MAX).await?;
     let row = open.iter().find(|row| row.id == id).ok_or(SupportError::NotFound)?;
-    if !row.alert.is_fact() {
+    if !row.alert.ends_by_hand() {
         return Err(SupportError::NotAllowed { state: row.alert.kind(), event: "acknowledge" });
     }
     if alerts.acknowledge(id, now).await? { Ok(()) } else { Err(SupportError::NotFound) }
@@ -317,8 +317,8 @@ impl Support {
         self.alerts.alerts(open, limit).await
     }
 
-    /// Clears an open alert about something that happened. One about something that is so ends with it, and not by hand:
-    /// [`SupportError::NotAllowed`].
+    /// Clears an open alert by hand, so that it can be raised again. One that each look at an account finds again ends
+    /// with what it tells of: [`SupportError::NotAllowed`].
     pub async fn acknowledge(&self, id: i64) -> Result<(), SupportError> {
         acknowledge(&*self.alerts, id, self.issuer.clock.now()).await
     }

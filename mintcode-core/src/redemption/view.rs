@@ -104,11 +104,11 @@ impl Redemption {
         let shown = self.held().filter(|_| self.number_shown);
         let redemptions_left = self.tries_left();
         let failure = match &self.phase {
-            Phase::Failed(failure) => Some(FailureView {
-                kind: failure.kind,
-                retryable: failure.kind.is_retryable() && redemptions_left > 0,
-                retry_at: failure.kind.is_retryable().then_some(failure.retry_at),
-            }),
+            Phase::Failed(failure) => {
+                let retryable = failure.kind.is_retryable() && redemptions_left > 0;
+                let retry_at = retryable.then_some(failure.retry_at);
+                Some(FailureView { kind: failure.kind, retryable, retry_at })
+            }
             Phase::Withheld(_) => {
                 Some(FailureView { kind: FailureKind::ContactSupport, retryable: false, retry_at: None })
             }

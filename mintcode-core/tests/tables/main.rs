@@ -13,5 +13,6 @@ mod choice;
 mod every_pair;
 mod rules;
 mod run;
+mod shown;
 mod told;
 mod voucher;

@@ -22,12 +22,16 @@ pub(crate) fn told(run: &Run, decided: &Result<Decision, Illegal>) -> String {
     let mut words = Vec::new();
     match &decision.next {
         None => words.push("stays".to_owned()),
-        Some(next) => words.push(changed(&run.redemption, next, run.now)),
+        Some(next) => {
+            assert_eq!(next.version, run.redemption.version + 1);
+            words.push(changed(&run.redemption, next, run.now));
+            words.extend(next.is_at_rest().then(|| "at rest".to_owned()));
+        }
     }
     words.extend(decision.effect.as_ref().map(|effect| format!("do {}", done(effect))));
     words.extend(decision.wake_at.map(|at| format!("look {}", after(at, run.now))));
     if let Some(next) = &decision.next {
-        words.extend(meant(&run.redemption, next));
+        words.extend(meant(run, next));
     }
     words.join("; ")
 }
@@ -127,8 +131,8 @@ fn done(effect: &Effect) -> String {
     }
 }
 
-fn meant(before: &Redemption, after: &Redemption) -> Vec<String> {
-    let means = Consequences::of(before, after, PROBE_LASTS);
+fn meant(run: &Run, after: &Redemption) -> Vec<String> {
+    let means = Consequences::of(&run.redemption, after, PROBE_LASTS);
     let mut words = Vec::new();
     if let Some(event) = &means.voucher {
         let tried =
@@ -144,14 +148,19 @@ fn meant(before: &Redemption, after: &Redemption) -> Vec<String> {
         .iter()
         .map(|entry| format!("{} {} {}", entry.book.name(), entry.kind.name(), entry.amount))
         .collect();
-    let health: Vec<_> = means.health.iter().map(|change| health(change.event).to_owned()).collect();
+    let health: Vec<_> = means.health.iter().map(|change| health(change.event, run.now)).collect();
     let alerts = means.alerts.iter().filter_map(|change| match change {
         AlertChange::Raise(alert) => Some(alert.kind().to_owned()),
         AlertChange::Clear(_) => None,
     });
     let alerts = alerts.collect::<Vec<_>>();
+    let is_over = |change: &AlertChange| matches!(change, AlertChange::Clear(_));
+    let over = means.alerts.iter().filter(|change| is_over(change)).count();
+    let over = if over > 0 { vec![format!("{over} alerts are over")] } else { Vec::new() };
     let accounts: Vec<_> = means.accounts.iter().map(|_| "one number given back".to_owned()).collect();
-    for (what, list) in [("books", booked), ("source", health), ("account", accounts), ("alert", alerts)] {
+    for (what, list) in
+        [("books", booked), ("source", health), ("account", accounts), ("alert", alerts), ("operator", over)]
+    {
         if !list.is_empty() {
             words.push(format!("{what}: {}", list.join(", ")));
         }
@@ -159,9 +168,9 @@ fn meant(before: &Redemption, after: &Redemption) -> Vec<String> {
     words
 }
 
-fn health(event: HealthEvent) -> &'static str {
-    match event {
-        HealthEvent::Probing(_) => "probing",
+fn health(event: HealthEvent, now: DateTime<Utc>) -> String {
+    let said = match event {
+        HealthEvent::Probing(probe) => return format!("probing until {}", self::after(probe.until, now)),
         HealthEvent::Sold { was_probe: true } => "sold to the probe",
         HealthEvent::Sold { was_probe: false } => "sold",
         HealthEvent::Empty { was_probe: true } => "empty for the probe",
@@ -171,5 +180,6 @@ fn health(event: HealthEvent) -> &'static str {
         HealthEvent::Number { got_sms: true } => "a number got its SMS",
         HealthEvent::Number { got_sms: false } => "a number got no SMS",
         HealthEvent::Listed { .. } => "listed",
-    }
+    };
+    said.to_owned()
 }

@@ -33,8 +33,8 @@ async fn alerts(
     Ok(Json(List::new(alerts, has_more)))
 }
 
-/// `DELETE /admin/alerts/{id}`: clears an open alert about something that happened; one about something that is so ends
-/// with it.
+/// `DELETE /admin/alerts/{id}`: clears an open alert, which can then be raised again; one that each look at an account
+/// finds again is refused.
 async fn acknowledge(State(shared): State<Shared>, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
     let id = id.parse().map_err(|_| ApiError::new(Slug::NotFound))?;
     shared.support.acknowledge(id).await?;
