@@ -62,24 +62,7 @@ impl Walk {
         let mut sku = sample::sku("tg");
         sku.plans.push(sample::plan("B", "england", "virtual66"));
         sku.policy.max_buys = Some(5);
-        let (batch, vouchers) = sample::batch(&sku, 1);
-        let voucher = Voucher {
-            hash: vouchers[0].0,
-            key_id: batch.key_id,
-            mask: vouchers[0].1,
-            batch: batch.id,
-            sku: sku.id.clone(),
-            state: VoucherState::Issued,
-            tries: 0,
-            buys: 0,
-            expires_at: None,
-            ready_at: None,
-            start_behind: None,
-            redemption: None,
-            void: None,
-            reset_wished: false,
-            replaces: None,
-        };
+        let voucher = sample::voucher(&sku);
         let id = RedemptionId::draw(&SeededEntropy::new(7));
         let request = Request { holder: Holder::default(), id, again: None };
         let now = sample::now();

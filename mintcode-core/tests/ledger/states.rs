@@ -12,7 +12,6 @@ use mintcode_core::redemption::{
     Phase, Redemption, Releasing, Settlement, Surplus,
 };
 use mintcode_core::testing::{SeededEntropy, sample};
-use mintcode_core::voucher::{Voucher, VoucherState};
 
 pub(crate) const FAILED: Failure =
     Failure { kind: FailureKind::NoSms, stop: None, retry_at: DateTime::<Utc>::UNIX_EPOCH };
@@ -24,24 +23,7 @@ pub(crate) fn amount(text: &str) -> Amount {
 /// A redemption that has just begun and sells at 0.80 USD.
 pub(crate) fn redemption(seed: u64) -> Redemption {
     let sku = sample::sku("tg");
-    let (batch, vouchers) = sample::batch(&sku, 1);
-    let voucher = Voucher {
-        hash: vouchers[0].0,
-        key_id: batch.key_id,
-        mask: vouchers[0].1,
-        batch: batch.id,
-        sku: sku.id.clone(),
-        state: VoucherState::Issued,
-        tries: 0,
-        buys: 0,
-        expires_at: None,
-        ready_at: None,
-        start_behind: None,
-        redemption: None,
-        void: None,
-        reset_wished: false,
-        replaces: None,
-    };
+    let voucher = sample::voucher(&sku);
     let id = RedemptionId::draw(&SeededEntropy::new(seed));
     Redemption::queued(id, &voucher, &sku, Holder::default(), Currency::USD, sample::now())
 }

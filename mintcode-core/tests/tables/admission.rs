@@ -19,7 +19,7 @@ use mintcode_core::voucher::{
     Admission, Refusal, Request, Resting, Surroundings, Voucher, VoucherState, admit,
 };
 
-use crate::run::{Run, two_plans, voucher};
+use crate::run::{Run, two_plans};
 
 fn at(seconds: u64) -> DateTime<Utc> {
     sample::now() + Duration::from_secs(seconds)
@@ -46,7 +46,7 @@ impl Asked {
     fn new() -> Self {
         let sku = two_plans();
         Self {
-            voucher: voucher(&sku),
+            voucher: sample::voucher(&sku),
             sku,
             last: None,
             outlook: Outlook::default(),

@@ -8,7 +8,7 @@ use mintcode_core::redemption::{Call, CallFailure, Event, NotBought, Wish};
 use mintcode_core::sku::{OnNoSms, Policy};
 use mintcode_core::testing::sample;
 
-use crate::run::{Run, order, two_plans, voucher};
+use crate::run::{Run, order, two_plans};
 use crate::told::told;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -189,7 +189,7 @@ fn rule_2_the_next_number_starts_behind_the_plan_that_got_none() {
     let mut sku = two_plans();
     sku.policy.cooldown = Duration::ZERO;
     let fresh_voucher =
-        mintcode_core::voucher::Voucher { start_behind: Some(sample::plan_id("A")), ..voucher(&sku) };
+        mintcode_core::voucher::Voucher { start_behind: Some(sample::plan_id("A")), ..sample::voucher(&sku) };
     let run = Run::with(sku, fresh_voucher);
     rule("the next redemption", &run, Event::Tick, &["ordering plan B", "behind plan A"], &[]);
 }

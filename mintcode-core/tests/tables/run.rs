@@ -17,7 +17,7 @@ use mintcode_core::rules::Rules;
 use mintcode_core::sku::Sku;
 use mintcode_core::testing::{SeededEntropy, sample};
 use mintcode_core::velocity::{Cap, Counter};
-use mintcode_core::voucher::{Admission, Request, Surroundings, Voucher, VoucherState, admit};
+use mintcode_core::voucher::{Admission, Request, Surroundings, Voucher, admit};
 
 /// How long a probe lasts in these tables.
 pub(crate) const PROBE_LASTS: Duration = Duration::from_secs(45);
@@ -45,27 +45,6 @@ pub(crate) fn two_plans() -> Sku {
     sku
 }
 
-pub(crate) fn voucher(sku: &Sku) -> Voucher {
-    let (batch, vouchers) = sample::batch(sku, 1);
-    Voucher {
-        hash: vouchers[0].0,
-        key_id: batch.key_id,
-        mask: vouchers[0].1,
-        batch: batch.id,
-        sku: sku.id.clone(),
-        state: VoucherState::Issued,
-        tries: 0,
-        buys: 0,
-        expires_at: None,
-        ready_at: None,
-        start_behind: None,
-        redemption: None,
-        void: None,
-        reset_wished: false,
-        replaces: None,
-    }
-}
-
 pub(crate) fn order(price: i64, now: DateTime<Utc>) -> Order {
     Order {
         id: OrderId::new("1001"),
@@ -87,7 +66,7 @@ pub(crate) fn sight(status: OrderStatus, texts: &[&str]) -> Sight {
 impl Run {
     /// A redemption of a fresh voucher of `sku` that has just begun.
     pub(crate) fn of(sku: Sku) -> Self {
-        let voucher = voucher(&sku);
+        let voucher = sample::voucher(&sku);
         Self::with(sku, voucher)
     }
 

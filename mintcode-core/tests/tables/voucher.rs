@@ -7,7 +7,7 @@ use mintcode_core::ids::RedemptionId;
 use mintcode_core::testing::{SeededEntropy, sample};
 use mintcode_core::voucher::{Resting, VoidReason, Voucher, VoucherEvent, VoucherState};
 
-use crate::run::{two_plans, voucher};
+use crate::run::two_plans;
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -25,7 +25,7 @@ fn in_state(state: VoucherState) -> Voucher {
         ready_at: Some(at(1)),
         start_behind: Some(sample::plan_id("A")),
         redemption: Some(RedemptionId::draw(&SeededEntropy::new(1))),
-        ..voucher(&two_plans())
+        ..sample::voucher(&two_plans())
     }
 }
 
