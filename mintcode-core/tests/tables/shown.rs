@@ -33,7 +33,7 @@ fn every_phase_shows_its_status_and_the_number_in_hand() {
     let why = NotBought::Throttled { retry_after_ms: Some(40_000) };
     let code = fresh().waiting();
     let seen = code.seen(OrderStatus::Open, &["Your code is 482915"]);
-    for (run, name, attempt) in [
+    for (run, name, attempt) in vec![
         (fresh(), "queued", None),
         (fresh().ordering(), "ordering", None),
         (unclear, "ordering", None),
@@ -110,6 +110,7 @@ fn an_attempt_says_when_its_sms_came_and_a_release_does_not_change_it() {
     let withheld = bank(fresh().waiting());
     let came_at = Some(withheld.now);
     assert_eq!(sms_at(&withheld), came_at);
-    assert_eq!(sms_at(&withheld.then(3600 * SECOND, Event::Wish(Wish::Release))), came_at);
+    let released = withheld.then(3600 * SECOND, Event::Wish(Wish::Release));
+    assert_eq!((sms_at(&released), released.redemption.snapshot().attempt), (came_at, Some(1)));
     assert_eq!(sms_at(&fresh().waiting()), None);
 }

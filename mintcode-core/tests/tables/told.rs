@@ -137,11 +137,14 @@ fn meant(run: &Run, after: &Redemption) -> Vec<String> {
     if let Some(event) = &means.voucher {
         let tried =
             matches!(event, VoucherEvent::End { number_shown: true, .. }).then_some(" with a try used");
-        let behind = match event {
-            VoucherEvent::End { start_behind: Some(plan), .. } => format!(" behind {plan}"),
+        let rest = match event {
+            VoucherEvent::End { start_behind, ready_at, .. } => {
+                let behind = start_behind.as_ref().map_or(String::new(), |plan| format!(" behind {plan}"));
+                format!("{behind} again {}", self::after(*ready_at, run.now))
+            }
             _ => String::new(),
         };
-        words.push(format!("voucher: {}{}{behind}", event.name(), tried.unwrap_or_default()));
+        words.push(format!("voucher: {}{}{rest}", event.name(), tried.unwrap_or_default()));
     }
     let booked: Vec<_> = means
         .ledger
