@@ -5,7 +5,7 @@ use std::time::Duration;
 use mintcode_core::order::{OrderId, OrderStatus};
 use mintcode_core::ports::Stop;
 use mintcode_core::redemption::{
-    Call, CallFailure, Event, FailureKind, FailureView, NotBought, Status, Wish,
+    Call, CallFailure, Event, FailureKind, FailureView, NotBought, Outcome, Status, Wish,
 };
 
 use crate::run::{Run, two_plans};
@@ -113,4 +113,20 @@ fn an_attempt_says_when_its_sms_came_and_a_release_does_not_change_it() {
     let released = withheld.then(3600 * SECOND, Event::Wish(Wish::Release));
     assert_eq!((sms_at(&released), released.redemption.snapshot().attempt), (came_at, Some(1)));
     assert_eq!(sms_at(&fresh().waiting()), None);
+}
+
+#[test]
+fn attempts_tell_how_and_when_they_ended() {
+    let dear = fresh().ordering();
+    let order = crate::run::order(300_000, dear.now);
+    let dear = dear.at_once(Event::Bought { attempt: 1, order });
+    let row = &dear.redemption.attempt_rows()[0];
+    assert_eq!((row.outcome, row.ended_at), (Some(Outcome::TooDear), None));
+
+    let done = fresh().waiting();
+    let event = done.seen(OrderStatus::Finished, &["Your code is 482915"]);
+    let done = done.then(SECOND, event);
+    let row = &done.redemption.attempt_rows()[0];
+    assert_eq!((row.outcome, row.order_end), (Some(Outcome::Delivered), Some(OrderStatus::Finished)));
+    assert_eq!(row.ended_at, Some(done.now));
 }
