@@ -73,7 +73,7 @@ impl fmt::Debug for Phone {
 }
 
 /// One SMS as the supplier reports it. Its `Debug` shows neither text nor code.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Message {
     /// When it was received, by the supplier's clock.
     pub received_at: DateTime<Utc>,
@@ -118,7 +118,7 @@ impl OrderStatus {
 }
 
 /// A number just bought.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Order {
     /// The supplier's id.
     pub id: OrderId,
@@ -133,7 +133,7 @@ pub struct Order {
 }
 
 /// What the supplier says of an order when asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Sight {
     /// The order's status.
     pub status: OrderStatus,
@@ -142,7 +142,7 @@ pub struct Sight {
 }
 
 /// A row of the supplier's list of orders.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ListedOrder {
     /// The order.
     pub order: Order,

@@ -38,7 +38,7 @@ pub struct Sku {
 }
 
 /// A name in the two languages of the pages.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LocalizedName {
     /// English.

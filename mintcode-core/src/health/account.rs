@@ -9,7 +9,7 @@ use crate::ids::SupplierName;
 use crate::money::{Amount, Currency};
 
 /// What is known of an account at a supplier.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Account {
     /// Numbers given back lately.
     pub given_back: Tally,
@@ -18,7 +18,7 @@ pub struct Account {
 }
 
 /// An account as the supplier showed it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SeenProfile {
     /// Money left.
     pub balance: Amount,

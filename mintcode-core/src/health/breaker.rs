@@ -14,7 +14,7 @@ use crate::money::Amount;
 const CLOCK_SLACK: Duration = Duration::from_hours(1);
 
 /// How a source does.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Health {
     /// Tries that told whether there is stock.
     pub tries: Tally,
@@ -26,7 +26,7 @@ pub struct Health {
 }
 
 /// A source that is switched off.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Off {
     /// Since then.
     pub since: DateTime<Utc>,
@@ -40,7 +40,7 @@ pub struct Off {
 }
 
 /// Why a source is off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WhyOff {
     /// It was out of stock too often.
@@ -57,7 +57,7 @@ pub enum WhyOff {
 }
 
 /// The one try that a source gets after its time off: a lease, so that it is one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Probe {
     /// Whose attempt.
     pub redemption: RedemptionId,
@@ -68,7 +68,7 @@ pub struct Probe {
 }
 
 /// Whether a source may be tried, by whoever pays at most a certain amount.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "is")]
 pub enum Standing {
     /// It may.

@@ -8,7 +8,7 @@ const LOOKED_BACK: usize = 10;
 const TOO_SILENT: usize = 8;
 
 /// Whether each of a source's last ten numbers got an SMS, oldest first.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Silence(Vec<bool>);
 

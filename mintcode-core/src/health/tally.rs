@@ -10,12 +10,12 @@ const SLICES: u32 = 10;
 /// Tries and how many of them were empty, over a window that slides by a tenth of itself.
 ///
 /// A try counts for at least the window and for at most a tenth longer.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Tally(Vec<Slice>);
 
 /// Oldest first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 struct Slice {
     since: DateTime<Utc>,
     tries: u32,

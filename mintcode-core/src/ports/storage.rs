@@ -1,6 +1,6 @@
 //! Keeps redemptions and the vouchers they change: the engine's storage.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -207,7 +207,7 @@ pub struct InboxItem {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims {
     /// Those that an attempt has claimed.
-    pub claimed: HashSet<OrderId>,
+    pub claimed: BTreeSet<OrderId>,
     /// When the earliest unresolved attempt of the same plan by another redemption began that is still in `ordering`.
     pub other_send_window: Option<DateTime<Utc>>,
 }

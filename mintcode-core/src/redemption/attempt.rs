@@ -12,7 +12,7 @@ use crate::order::{Message, Order, OrderId, OrderStatus};
 use crate::ports::supplier::Wanted;
 
 /// A purchase that is recorded before it is tried.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Intent {
     /// The number of the attempt within its redemption, from 1.
     pub number: u32,
@@ -50,7 +50,7 @@ fn at_par() -> Rate {
 }
 
 /// A number that was bought and is not settled.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Held {
     /// The attempt that bought it.
     pub intent: Intent,
@@ -89,7 +89,7 @@ impl Held {
 }
 
 /// An order that no customer has seen or will see, given back while the redemption goes on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Surplus {
     /// The order.
     pub held: Held,
@@ -102,7 +102,7 @@ pub struct Surplus {
 }
 
 /// An attempt that is over, its order settled.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ClosedAttempt {
     /// What was tried.
     pub intent: Intent,

@@ -1,6 +1,6 @@
 //! What goes into [`step`](super::step()) and what comes out.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -15,7 +15,7 @@ use crate::rules::Rules;
 use crate::sku::Plan;
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
     /// It is time to look.
     Tick,
@@ -157,20 +157,20 @@ impl Wish {
 }
 
 /// The supplier's recent orders, and what storage knows of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Listing {
     /// The orders, newest first.
     pub orders: Vec<ListedOrder>,
     /// Whether the list was read back to an order known before the intent, or to its end.
     pub is_whole: bool,
     /// Those of the orders that an attempt has claimed.
-    pub claimed: HashSet<OrderId>,
+    pub claimed: BTreeSet<OrderId>,
     /// When the earliest other purchase of the same plan began whose answer may still be on its way.
     pub other_send_window: Option<DateTime<Utc>>,
 }
 
 /// What is to be done, after the transition is durable.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// Send the purchase of the phase's intent.
     Buy,

@@ -10,7 +10,7 @@ use super::code::code_of;
 use crate::order::{Message, OrderStatus};
 
 /// A delivered code, or one that is withheld. Its `Debug` shows neither code nor text.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Delivery {
     /// The number that received it, and all its messages.
     pub held: Held,
@@ -24,7 +24,7 @@ pub struct Delivery {
 }
 
 /// What is left to do for the order of a delivered code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Settlement {
     /// The number stays alive for more messages.

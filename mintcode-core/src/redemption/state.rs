@@ -13,7 +13,7 @@ use crate::sku::{LocalizedName, Policy, Sku};
 use crate::voucher::{Mask, Voucher, VoucherHash, hex_text};
 
 /// One run that tries to turn a voucher into a delivered code.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Redemption {
     /// Its id: 130 random bits, so whoever has it may see and steer it.
     pub id: RedemptionId,
@@ -78,7 +78,7 @@ fn dollars() -> Currency {
 }
 
 /// Where a redemption stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Nothing was tried yet.
@@ -110,7 +110,7 @@ pub enum Phase {
 }
 
 /// A purchase that is looked for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Search {
     /// The purchase.
     pub intent: Intent,
@@ -119,7 +119,7 @@ pub struct Search {
 }
 
 /// A number on its way back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Releasing {
     /// The number.
     pub held: Held,
@@ -134,7 +134,7 @@ pub struct Releasing {
 }
 
 /// How a number is given back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GiveBack {
     /// Cancelled.
@@ -144,7 +144,7 @@ pub enum GiveBack {
 }
 
 /// What comes after a number is given back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AfterRelease {
     /// Another number.

@@ -8,7 +8,7 @@ use crate::money::Amount;
 use crate::span;
 
 /// The operator's rules for redemptions of one SKU; a redemption keeps the policy it began with.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Policy {
     /// Tries per voucher; a try is used up once a number was shown. 1 to 100.
@@ -65,7 +65,7 @@ impl Default for Policy {
 }
 
 /// How a number without an SMS is given back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnNoSms {
     /// Cancelled.

@@ -7,7 +7,7 @@ use super::{KeyId, Mask, VoidReason, VoucherHash};
 use crate::ids::{BatchId, PlanId, RedemptionId, SkuId};
 
 /// The right to one delivery of one SKU, as stored: never the code, only its keyed hash and its mask.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Voucher {
     /// The keyed hash of its code.
     pub hash: VoucherHash,

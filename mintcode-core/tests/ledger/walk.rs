@@ -2,7 +2,7 @@
 //! ours balance, and they tell what the supplier's tell.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -200,7 +200,7 @@ impl Walk {
             orders.push(ListedOrder { order, product, country, operator, sight });
         }
         let is_whole = !answer.is_multiple_of(5);
-        Event::Listed(Listing { orders, is_whole, claimed: HashSet::new(), other_send_window: None })
+        Event::Listed(Listing { orders, is_whole, claimed: BTreeSet::new(), other_send_window: None })
     }
 
     /// The supplier may fail, forget the order for ever, let it end, or take a message for it, also while it settles it.

@@ -1,6 +1,6 @@
 //! What storage knows about a supplier's orders.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use super::Subject;
 use super::stage::{
@@ -31,9 +31,9 @@ pub async fn claimed_orders_are_told(store: &Subject) {
 
     let asked = orders(&["98", "99", "100", "101"]);
     let claims = store.claims(&SupplierName::default(), &wanted(), &asked, rdm(9)).await.unwrap();
-    assert_eq!(claims.claimed, HashSet::from_iter(orders(&["99", "100"])));
+    assert_eq!(claims.claimed, BTreeSet::from_iter(orders(&["99", "100"])));
     let elsewhere = store.claims(&second_supplier(), &wanted(), &asked, rdm(9)).await.unwrap();
-    assert_eq!(elsewhere.claimed, HashSet::new());
+    assert_eq!(elsewhere.claimed, BTreeSet::new());
 }
 
 /// The earliest purchase of the same plan whose answer may still come, except one's own.

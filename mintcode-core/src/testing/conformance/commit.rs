@@ -1,6 +1,6 @@
 //! Storing a change of a redemption.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use chrono::Duration;
 
@@ -199,7 +199,7 @@ pub async fn a_claim_outlives_its_redemption(store: &Subject) {
     assert!(matches!(error, StorageError::Claimed), "{error:?}");
     let claims =
         store.claims(&SupplierName::default(), &wanted(), &[OrderId::new("100")], rdm(2)).await.unwrap();
-    assert_eq!(claims.claimed, HashSet::from([OrderId::new("100")]));
+    assert_eq!(claims.claimed, BTreeSet::from([OrderId::new("100")]));
 }
 
 /// Two suppliers may use the same numbers.
