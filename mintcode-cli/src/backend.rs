@@ -43,7 +43,7 @@ pub(crate) fn opened(store: Result<SqliteStore, OpenError>) -> Result<Arc<Sqlite
 
 /// What mints into `store`.
 pub(crate) fn issuer(sources: &Sources, store: &Arc<SqliteStore>) -> Result<Issuer, Failure> {
-    let (store, clock) = (Arc::clone(store), Arc::new(SystemClock::start()));
+    let (store, clock) = (Arc::clone(store), Arc::new(SystemClock));
     let keys = sources.voucher_keys()?;
     Ok(Issuer::new(store, clock, Arc::new(SystemEntropy), keys, sources.shape(None)?))
 }

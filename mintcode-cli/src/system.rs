@@ -8,27 +8,28 @@ use mintcode_core::ports::{Clock, Entropy};
 use rand::TryRng;
 #[expect(clippy::disallowed_types, reason = "this is the randomness that everything else is given")]
 use rand::rngs::SysRng;
-use tokio::time::Instant;
+use rustix::time::{ClockId, clock_gettime};
 
-/// Reads the wall clock once and counts steadily from there, so that a clock set anew while a server runs
-/// moves no deadline.
-#[derive(Debug)]
-pub(crate) struct SystemClock {
-    started: DateTime<Utc>,
-    since: Instant,
-}
+/// The clock that nobody can set. It goes on while the machine sleeps, where the system has such a one.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UPTIME: ClockId = ClockId::Boottime;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const UPTIME: ClockId = ClockId::Monotonic;
 
-impl SystemClock {
-    pub(crate) fn start() -> Self {
-        #[expect(clippy::disallowed_methods, reason = "this is the clock that everything else is given")]
-        let started = Utc::now();
-        Self { started, since: Instant::now() }
-    }
-}
+/// The machine's clocks: its wall clock, which may be set anew at any time, and its uptime.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SystemClock;
 
 impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock that everything else is given")]
     fn now(&self) -> DateTime<Utc> {
-        self.started + self.since.elapsed().max(Duration::ZERO)
+        Utc::now()
+    }
+
+    fn uptime(&self) -> Duration {
+        clock_gettime(UPTIME)
+            .try_into()
+            .expect("a clock that begins at zero and only grows is never negative")
     }
 }
 

@@ -13,6 +13,8 @@ use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::time::Duration;
 
+use mintcode_core::ports::{Adopt, Storage, Workers};
+use mintcode_store::SqliteStore;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -321,7 +323,9 @@ fn stats_tell_what_was_earned_and_how_plans_did() {
         shop.redeem(&code).done();
     }
     let stats = shop.json(&["stats"]);
-    let sums = json!({ "delivered": 2, "revenue": "1.60", "cost": "0.24", "loss": "0.00", "margin": "1.36" });
+    let sums = json!({
+        "delivered": 2, "revenue": "1.60", "cost": "0.24", "loss": "0.00", "orphan_loss": "0.00", "margin": "1.36",
+    });
     assert_eq!((&stats["totals"], &stats["currency"]), (&sums, &json!("USD")), "{stats}");
     assert_eq!((stats["days"].as_array().unwrap().len(), &stats["skus"][0]["margin"]), (1, &json!("1.36")));
     let plans = stats["plans"].as_array().unwrap();
@@ -341,6 +345,43 @@ fn stats_tell_what_was_earned_and_how_plans_did() {
     server.signal("INT");
     assert!(server.end().success());
     assert_eq!(shop.json(&["stats"])["totals"], sums, "the books need no server");
+}
+
+#[tokio::test]
+async fn a_redemption_in_quarantine_goes_on_once_it_is_resumed() {
+    let ((shop, server), http) = (open(), http());
+    let code = shop.mint("silent", 1).remove(0);
+    let (_, begun) = shop.post(&http, &code).await;
+    let id = begun["id"].as_str().unwrap();
+    shop.redemption_when(id, |shown| shown["status"] == "waiting_sms");
+    server.kill();
+
+    // Its worker died once too often.
+    let store = SqliteStore::open(shop.path().join("mintcode.db")).unwrap();
+    for dead in store.workers().await.unwrap() {
+        assert!(store.strike_off(dead).await.unwrap());
+    }
+    let worker = "wrk_00000000000000000000000001".parse().unwrap();
+    let adopt = Adopt { worker, limit: 10, most_takeovers: 0, now: "2026-11-22T10:00:00Z".parse().unwrap() };
+    assert_eq!(store.adopt(adopt).await.unwrap(), []);
+    store.close().await.unwrap();
+    let alerts = shop.json(&["alerts", "list"]);
+    assert_eq!((&alerts[0]["kind"], &alerts[0]["voucher"]), (&json!("quarantined"), &json!(mask(&code))));
+    assert!(shop.run(&["alerts", "list"]).done().contains("`mintcode redemption resume`"));
+
+    let resumed = shop.json(&["redemption", "resume", id]);
+    assert_eq!(resumed, json!({ "id": id, "phase": "waiting", "wished": "resumed" }));
+    assert_eq!(shop.json(&["alerts", "list"]), json!([]));
+    let ran = shop.run(&["redemption", "resume", id]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{ran:?}");
+    assert!(ran.stderr.contains("is in no quarantine"), "{ran:?}");
+    let ran = shop.run(&["redemption", "resume", "rdm_00000000000000000000000000"]);
+    assert!(ran.code == Some(1) && ran.stderr.contains("there is no redemption"), "{ran:?}");
+
+    let _server = shop.serve();
+    shop.run(&["redemption", "cancel", id]).done();
+    let shown = shop.redemption_when(id, |shown| shown["status"] == "cancelled");
+    assert_eq!(shown["attempts"][0]["supplier_order_end"], "cancelled", "{shown}");
 }
 
 /// Takes alerts as a webhook, until one of `kind` is posted: that.

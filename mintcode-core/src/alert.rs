@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::health::Source;
-use crate::ids::{SkuId, SupplierName};
+use crate::ids::{SkuId, SupplierName, WorkerId};
 use crate::money::{Amount, Currency};
 use crate::order::OrderId;
 use crate::voucher::Mask;
@@ -85,6 +85,29 @@ pub enum Alert {
         /// The most it may have cost.
         cap: Amount,
     },
+    /// An order was found that no redemption knows of; it is being given back.
+    OrphanFound {
+        /// The supplier.
+        supplier: SupplierName,
+        /// Its order.
+        order: OrderId,
+        /// What it cost, in the supplier's currency.
+        price: Amount,
+    },
+    /// A worker's clock is off the database's: it buys nothing until the two agree again.
+    ClockOff {
+        /// The worker.
+        worker: WorkerId,
+        /// By how many milliseconds the worker's is ahead.
+        ahead_ms: i64,
+    },
+    /// Worker after worker died while it drove a redemption: nobody takes it over any more until the operator resumes it.
+    Quarantined {
+        /// Its voucher.
+        voucher: Mask,
+        /// Its SKU.
+        sku: SkuId,
+    },
     /// The supplier charged for an order that nobody was shown.
     OrphanLoss {
         /// The supplier.
@@ -144,10 +167,12 @@ impl Alert {
             }
             Self::NoPlanLeft { sku } => format!("{kind} {sku}"),
             Self::PurchaseUnresolved { voucher, source, .. } => format!("{kind} {voucher} {source}"),
-            Self::OrphanLoss { supplier, order, .. }
+            Self::ClockOff { worker, .. } => format!("{kind} {worker}"),
+            Self::OrphanFound { supplier, order, .. }
+            | Self::OrphanLoss { supplier, order, .. }
             | Self::OrderVanished { supplier, order, .. }
             | Self::Withheld { supplier, order, .. } => format!("{kind} {supplier} {order}"),
-            Self::BooksOff { voucher, .. } => format!("{kind} {voucher}"),
+            Self::Quarantined { voucher, .. } | Self::BooksOff { voucher, .. } => format!("{kind} {voucher}"),
         }
     }
 
@@ -157,7 +182,10 @@ impl Alert {
     pub fn ends_by_hand(&self) -> bool {
         match self {
             Self::PurchaseUnresolved { .. }
+            | Self::OrphanFound { .. }
             | Self::OrphanLoss { .. }
+            | Self::ClockOff { .. }
+            | Self::Quarantined { .. }
             | Self::OrderVanished { .. }
             | Self::Withheld { .. }
             | Self::BooksOff { .. }
@@ -187,7 +215,10 @@ impl Alert {
             Self::SourceSilent { .. } => "source_silent",
             Self::NoPlanLeft { .. } => "no_plan_left",
             Self::PurchaseUnresolved { .. } => "purchase_unresolved",
+            Self::OrphanFound { .. } => "orphan_found",
             Self::OrphanLoss { .. } => "orphan_loss",
+            Self::ClockOff { .. } => "clock_off",
+            Self::Quarantined { .. } => "quarantined",
             Self::OrderVanished { .. } => "order_vanished",
             Self::Withheld { .. } => "withheld",
             Self::BooksOff { .. } => "books_off",

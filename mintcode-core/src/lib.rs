@@ -14,6 +14,8 @@
 //! - [`responsible`]: services that are not served, and messages that are not passed on;
 //! - [`health`] and [`alert`]: how sources and accounts do, and what the operator is told;
 //! - [`rules`]: what the operator has set for all SKUs;
+//! - [`orphan`]: orders that no redemption knows of;
+//! - [`budget`]: how many requests an account may make, and when;
 //! - [`ports`]: storage, supplier, clock and entropy, and what each must promise;
 //! - [`engine`]: the only code that performs effects: commit first, then act;
 //! - `testing` (feature `testing`): in-memory storage, a supplier with books, the storage conformance suite, samples.
@@ -21,12 +23,14 @@
 //! This crate knows no HTTP, no SQL, no environment, no wall clock and no thread-local randomness.
 
 pub mod alert;
+pub mod budget;
 pub mod engine;
 pub mod health;
 pub mod ids;
 pub mod ledger;
 pub mod money;
 pub mod order;
+pub mod orphan;
 pub mod ports;
 pub mod redemption;
 pub mod responsible;

@@ -2,23 +2,25 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::money::Amount;
 
 /// A supplier's own id of an order, opaque but for its age: ids made of digits grow with time.
 ///
 /// Ordered by length first and then by text, which for numbers without leading zeros is the order of the numbers.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct OrderId(String);
+///
+/// Cheap to clone: hundred thousands of them are kept while their SMS are awaited.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct OrderId(Arc<str>);
 
 impl OrderId {
     /// Wraps the supplier's id.
     pub fn new(id: impl Into<String>) -> Self {
-        Self(id.into())
+        Self(id.into().into())
     }
 
     /// The id as the supplier writes it.
@@ -37,6 +39,18 @@ impl Ord for OrderId {
 impl PartialOrd for OrderId {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
+    }
+}
+
+impl Serialize for OrderId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for OrderId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::new)
     }
 }
 

@@ -3,17 +3,25 @@
 pub mod alerting;
 pub mod catalogue;
 pub mod clock;
+pub mod orphans;
 pub mod reports;
 pub mod storage;
 pub mod supplier;
 pub mod vouchers;
+pub mod workers;
 
 pub use alerting::{AlertError, AlertSink};
 pub use catalogue::{Catalogue, PlanChange, Put, SkuError};
 pub use clock::{Clock, Entropy};
+pub use orphans::Orphans;
 pub use reports::{AlertRow, Alerts, LedgerTotal, PlanTotal, RedemptionSearch, Reports};
-pub use storage::{Begin, BeginBy, Begun, Claims, Commit, Inbox, InboxItem, Observed, Storage, StorageError};
+pub use storage::{
+    Adopt, Begin, BeginBy, Begun, Claims, Commit, Inbox, InboxItem, Observed, Storage, StorageError,
+};
 #[cfg(feature = "mock")]
 pub use supplier::MockSupplier;
-pub use supplier::{BoxError, BuyError, BuyPermit, CallError, Capabilities, Profile, Stop, Supplier, Wanted};
+pub use supplier::{
+    BoxError, BuyError, BuyPermit, CallError, Capabilities, Profile, SendWindow, Stop, Supplier, Wanted,
+};
 pub use vouchers::{BatchSummary, ChangeError, Inserted, NewBatch, RedemptionTrail, VoucherTrail, Vouchers};
+pub use workers::{WorkerRow, Workers};

@@ -13,6 +13,7 @@ mod search;
 mod state;
 mod step;
 mod view;
+mod watch;
 
 pub use self::attempt::{AttemptRow, ClosedAttempt, Held, Intent, Outcome, Surplus};
 pub use self::choice::{Answer, Candidate, Choice, ChoiceRecord, Question, Verdict, choose};
@@ -26,5 +27,7 @@ pub use self::delivery::{Delivery, Settlement};
 pub use self::state::{
     AfterRelease, Failure, FailureKind, GiveBack, Holder, HolderKey, Phase, Redemption, Releasing, Search,
 };
+pub(crate) use self::step::settle_pause;
 pub use self::step::{WishAnswer, step, voucher_event, weigh_wish};
 pub use self::view::{FailureView, Snapshot, Status};
+pub use self::watch::{KnownSight, Watch};

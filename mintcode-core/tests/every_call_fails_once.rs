@@ -112,9 +112,18 @@ async fn a_number_without_an_sms_is_given_back_whatever_call_fails() {
         let faults = faults(fault);
         // Fewer looks, since every call has its turn.
         let secs = Duration::from_secs;
-        let timing =
-            Timing { inbox_look: secs(20), poll_min: secs(5), poll_max: secs(20), ..Timing::default() };
-        let world = World::builder(two_plans()).faults(faults.clone()).timing(timing).start().await;
+        let timing = Timing {
+            inbox_look: secs(20),
+            poll_min: secs(10),
+            poll_max: secs(20),
+            heartbeat: secs(60),
+            worker_ttl: secs(180),
+            orphan_age: secs(300),
+            ..Timing::default()
+        };
+        let mut sku = two_plans();
+        sku.policy.max_duration = secs(60);
+        let world = World::builder(sku).faults(faults.clone()).timing(timing).start().await;
         world.supplier.stock("canada", "virtual4", Line { sms_after: None, ..Line::default() });
 
         let redemption = world.redeem().await.unwrap();
@@ -206,6 +215,32 @@ async fn an_order_dearer_than_its_cap_goes_back_and_the_next_plan_is_tried_whate
         assert_delivered(&redemption, &context);
         assert_books(&world, &context);
         assert!(redemption.closed.iter().any(|closed| closed.outcome == Outcome::TooDear), "{context}");
+        faults.calls()
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_is_withheld_is_settled_and_released_whatever_call_fails() {
+    every_call(|fault| async move {
+        let faults = faults(fault);
+        let world = World::new(two_plans(), faults.clone()).await;
+        let text = "Sberbank: payment 5,000 RUB, card *1234. Code 482915";
+        let line = Line { text: text.to_owned(), ..Line::default() };
+        world.supplier.stock("canada", "virtual4", line);
+
+        let redemption = world.redeem().await.unwrap();
+        let withheld = world.at_rest(redemption.id).await;
+        let context = format!("{fault:?}");
+        assert!(matches!(withheld.phase, Phase::Withheld(_)), "{context}: {:?}", withheld.phase);
+        assert!(!withheld.uses_a_try(), "{context}");
+        assert_books(&world, &context);
+        while world.support.release(withheld.id).await.is_err() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        let released = world.until(withheld.id, |now| matches!(now.phase, Phase::Delivered(_))).await;
+        assert_delivered(&released, &context);
+        assert_eq!(state_of(&world).await, VoucherState::Fulfilled, "{context}");
         faults.calls()
     })
     .await;

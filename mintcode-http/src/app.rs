@@ -32,7 +32,7 @@ pub struct App {
     pub issuer: Issuer,
     /// Does everything else that operators ask for.
     pub support: Support,
-    /// Tells the time.
+    /// Tells the time: [`Engine::clock`](mintcode_core::engine::Engine::clock), so that what is shown fits what is done.
     pub clock: Arc<dyn Clock>,
     /// Gives holders' secrets and request ids.
     pub entropy: Arc<dyn Entropy>,
@@ -63,7 +63,15 @@ impl Default for Site {
 
 /// All routes over `app`.
 ///
-/// They answer every path they are asked for, unknown ones too, and set their own headers; nest nothing under them.
+/// They answer every path they are asked for, unknown ones too, and set their own headers; nest nothing under them. Merge
+/// them with the routes of a service that leaves unknown paths to them:
+///
+/// ```
+/// # use axum::{Router, routing::get};
+/// # fn mounted(app: mintcode_http::App) -> Router {
+/// Router::new().route("/hello", get(async || "hello")).merge(mintcode_http::router(app))
+/// # }
+/// ```
 pub fn router(app: App) -> Router {
     let shared = Shared(Arc::new(app));
     Router::new()

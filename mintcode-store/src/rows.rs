@@ -91,6 +91,7 @@ pub(crate) struct RedemptionRow {
     pub(crate) version: i64,
     pub(crate) epoch: i64,
     pub(crate) owner: Option<String>,
+    pub(crate) takeovers: i64,
     pub(crate) next: Option<String>,
     pub(crate) state: String,
 }
@@ -106,6 +107,7 @@ impl RedemptionRow {
             version: row.int(self.version)?,
             epoch: row.int(self.epoch)?,
             owner: row.parse_option(self.owner.as_deref())?,
+            takeovers: row.int(self.takeovers)?,
             next: row.parse_option(self.next.as_deref())?,
             ..state
         })

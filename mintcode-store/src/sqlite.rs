@@ -3,6 +3,7 @@
 mod alerts;
 mod begin;
 mod books;
+mod budgets;
 mod catalogue;
 mod changes;
 mod commit;
@@ -10,7 +11,9 @@ mod connection;
 mod counters;
 mod earlier;
 mod migrations;
+mod orphans;
 mod outlook;
+mod ownership;
 mod readers;
 mod redemptions;
 mod reports;
@@ -18,6 +21,7 @@ mod serve_lock;
 mod temporary;
 mod trails;
 mod vouchers;
+mod workers;
 mod writer;
 
 use std::io;
@@ -108,7 +112,8 @@ pub enum OpenError {
 
 /// Storage in one SQLite file. Implements [`Storage`](mintcode_core::ports::Storage),
 /// [`Catalogue`](mintcode_core::ports::Catalogue), [`Vouchers`](mintcode_core::ports::Vouchers),
-/// [`Reports`](mintcode_core::ports::Reports) and [`Alerts`](mintcode_core::ports::Alerts).
+/// [`Reports`](mintcode_core::ports::Reports), [`Alerts`](mintcode_core::ports::Alerts),
+/// [`Workers`](mintcode_core::ports::Workers) and [`Orphans`](mintcode_core::ports::Orphans).
 ///
 /// Dropping it stores what still waits and blocks until that is done.
 pub struct SqliteStore {

@@ -10,7 +10,7 @@ use mintcode_core::health::HealthRules;
 use mintcode_core::ids::{RedemptionId, WorkerId};
 use mintcode_core::order::OrderId;
 use mintcode_core::ports::{
-    Begin, BeginBy, Begun, Catalogue, Commit, Inbox, Put, Storage, StorageError, Vouchers,
+    Adopt, Begin, BeginBy, Begun, Catalogue, Commit, Inbox, Put, Storage, StorageError, Vouchers,
 };
 use mintcode_core::redemption::{Holder, HolderKey, Phase, Redemption, Wish};
 use mintcode_core::testing::sample;
@@ -321,7 +321,13 @@ async fn a_row_that_fits_no_state_is_named() {
     assert_eq!(corrupt(store.trail(&hashes).await.unwrap_err()), ("voucher", hashes[0].to_string()));
 
     // One bad redemption holds back no other.
-    let adopted = store.adopt(format!("wrk_{:026}", 2).parse().unwrap(), 10).await.unwrap();
+    let adopt = Adopt {
+        worker: format!("wrk_{:026}", 2).parse().unwrap(),
+        limit: 1,
+        most_takeovers: 5,
+        now: sample::now(),
+    };
+    let adopted = store.adopt(adopt).await.unwrap();
     assert_eq!(adopted.iter().map(|redemption| redemption.id).collect::<Vec<_>>(), [rdm(1)]);
 }
 
@@ -340,7 +346,7 @@ async fn the_schema_itself_forbids_what_must_never_happen() {
     .unwrap();
     for sql in [
         "INSERT INTO redemption SELECT 'rdm_2', voucher, sku, status, phase, standing, is_at_rest, version, epoch, owner,
-             next, deadline, created_at, updated_at, state FROM redemption",
+             next, deadline, created_at, updated_at, state, takeovers, is_quarantined FROM redemption",
         "UPDATE voucher SET state = 'fulfilled', came_from = NULL",
         "UPDATE voucher SET state = 'locked', came_from = NULL",
         "UPDATE voucher SET state = 'lost'",

@@ -6,11 +6,14 @@ use std::path::PathBuf;
 
 use chrono::Duration;
 use mintcode_core::health::HealthRules;
-use mintcode_core::ids::{RedemptionId, WorkerId};
+use mintcode_core::ids::{RedemptionId, SupplierName, WorkerId};
 use mintcode_core::ledger::{self, Entry, Kind};
-use mintcode_core::money::Amount;
-use mintcode_core::order::{OrderId, OrderStatus};
-use mintcode_core::ports::{Begin, BeginBy, Begun, Commit, Reports, Storage, Vouchers};
+use mintcode_core::money::{Amount, Currency, Rate};
+use mintcode_core::order::{ListedOrder, Order, OrderId, OrderStatus, Phone, Sight};
+use mintcode_core::orphan::Orphan;
+use mintcode_core::ports::{
+    Adopt, Alerts, Begin, BeginBy, Begun, Commit, Orphans, Reports, Storage, Vouchers, Workers,
+};
 use mintcode_core::redemption::{
     ClosedAttempt, Consequences, Failure, FailureKind, Holder, Outcome, Phase, Redemption,
 };
@@ -22,11 +25,27 @@ use tempfile::TempDir;
 
 const FIRST: &str = include_str!("../migrations/sqlite/0001_first.sql");
 
-/// As the first version noted it: the file has to stay as it was released.
-const CHECKSUM: &str = "5d7bd0c5505c6c6230f2a51321e15db8ba9e505db72ce0423a37140c155ecbfb";
+const SECOND: &str = include_str!("../migrations/sqlite/0002_rules.sql");
+
+/// As the versions noted them: the files have to stay as they were released.
+const CHECKSUMS: [&str; 2] = [
+    "5d7bd0c5505c6c6230f2a51321e15db8ba9e505db72ce0423a37140c155ecbfb",
+    "6479909e02e6e0aa5c124dd3de77453b26aba2827af83d0bcec66ae71d6e1ba1",
+];
 
 /// A database as the first version left it.
 fn first() -> (TempDir, PathBuf) {
+    filled(1, &[FIRST, include_str!("fixtures/first.sql")])
+}
+
+/// A database as the second version left it.
+fn second() -> (TempDir, PathBuf) {
+    let first = include_str!("fixtures/first.sql");
+    filled(2, &[FIRST, first, SECOND, include_str!("fixtures/second.sql")])
+}
+
+/// A database of the schema of that number, made by `statements`.
+fn filled(schema: usize, statements: &[&str]) -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("mintcode.db");
     let connection = Connection::open(&path).unwrap();
@@ -35,9 +54,11 @@ fn first() -> (TempDir, PathBuf) {
             checksum   TEXT NOT NULL,
             applied_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
         ) STRICT;";
-    connection.execute_batch(&[history, FIRST, include_str!("fixtures/first.sql")].concat()).unwrap();
-    let sql = "INSERT INTO schema_migration (version, checksum) VALUES (1, ?1)";
-    connection.execute(sql, [CHECKSUM]).unwrap();
+    connection.execute_batch(&[history, &statements.concat()].concat()).unwrap();
+    for (version, checksum) in (1..).zip(&CHECKSUMS[..schema]) {
+        let sql = "INSERT INTO schema_migration (version, checksum) VALUES (?1, ?2)";
+        connection.execute(sql, (version, checksum)).unwrap();
+    }
     (directory, path)
 }
 
@@ -47,6 +68,10 @@ fn rdm(number: usize) -> RedemptionId {
 
 fn worker() -> WorkerId {
     format!("wrk_{:026}", 1).parse().unwrap()
+}
+
+fn adopt() -> Adopt {
+    Adopt { worker: worker(), limit: 10, most_takeovers: 5, now: sample::now() }
 }
 
 fn hash(text: &str) -> VoucherHash {
@@ -76,6 +101,39 @@ fn given_back(waiting: &Redemption) -> Redemption {
         updated_at,
         ..waiting.clone()
     }
+}
+
+/// `next`, which follows `before`, with everything that it means.
+fn meant(before: &Redemption, next: Redemption) -> Commit {
+    let Consequences { voucher, ledger, health, accounts, alerts } =
+        Consequences::of(before, &next, std::time::Duration::from_mins(1));
+    Commit {
+        next,
+        voucher: voucher.into_iter().collect(),
+        consumed: Vec::new(),
+        ledger,
+        health,
+        accounts,
+        alerts,
+        choice: None,
+        rules: HealthRules::default(),
+    }
+}
+
+/// An order of the supplier's list that nobody may know of.
+fn orphan(order: &OrderId) -> Orphan {
+    let plan = sample::plan("A", "canada", "virtual4");
+    let (product, country, operator) = ("telegram".to_owned(), plan.country, plan.operator);
+    let order = Order {
+        id: order.clone(),
+        phone: Phone::new("15550001122"),
+        price: Amount::from_micros(100_000),
+        created_at: sample::now(),
+        expires_at: sample::now(),
+    };
+    let sight = Sight { status: OrderStatus::Open, messages: Vec::new() };
+    let listed = ListedOrder { order, product, country, operator, sight };
+    Orphan::found(&plan.supplier, listed, Currency::USD, Rate::ONE, sample::now())
 }
 
 #[tokio::test]
@@ -114,21 +172,9 @@ async fn what_the_first_version_stored_is_read_and_booked() {
 async fn what_the_first_version_began_is_ended_with_books_that_balance() {
     let (_directory, path) = first();
     let store = SqliteStore::open(&path).unwrap();
-    let waiting = store.adopt(worker(), 10).await.unwrap().pop().unwrap();
-    let next = given_back(&waiting);
-    let Consequences { voucher, ledger, health, accounts, alerts } =
-        Consequences::of(&waiting, &next, std::time::Duration::from_mins(1));
-    let commit = Commit {
-        next: next.clone(),
-        voucher: voucher.into_iter().collect(),
-        consumed: Vec::new(),
-        ledger,
-        health,
-        accounts,
-        alerts,
-        choice: None,
-        rules: HealthRules::default(),
-    };
+    let waiting = store.adopt(adopt()).await.unwrap().pop().unwrap();
+    let commit = meant(&waiting, given_back(&waiting));
+    let next = commit.next.clone();
     store.commit(commit).await.unwrap();
     let booked = entries(&store, rdm(2)).await;
     assert_eq!(booked.iter().map(|entry| entry.kind).collect::<Vec<_>>(), [Kind::Charge, Kind::Refund]);
@@ -167,4 +213,42 @@ async fn a_redemption_that_cannot_be_booked_keeps_no_database_from_being_opened(
     assert_eq!(entries(&store, rdm(1)).await, []);
     assert!(!entries(&store, rdm(2)).await.is_empty());
     assert_eq!(store.redemption(rdm(2)).await.unwrap().unwrap().closed.len(), 1);
+}
+
+#[tokio::test]
+async fn what_the_second_version_drove_is_taken_over() {
+    let (_directory, path) = second();
+    let store = SqliteStore::open(&path).unwrap();
+    assert_eq!(entries(&store, rdm(2)).await.len(), 1, "nothing is booked again");
+    assert_eq!(store.alerts(true, 9).await.unwrap().len(), 1);
+    assert_eq!(store.workers().await.unwrap(), []);
+
+    store.enlist(worker(), true, sample::now()).await.unwrap();
+    assert_eq!(store.inboxes(worker(), 9).await.unwrap(), [rdm(2)]);
+    let adopted = store.adopt(adopt()).await.unwrap();
+    let owned = adopted.iter().map(|it| (it.id, it.owner, it.epoch, it.takeovers)).collect::<Vec<_>>();
+    assert_eq!(owned, [(rdm(2), Some(worker()), 3, 1)]);
+
+    let commit = meant(&adopted[0], given_back(&adopted[0]));
+    let next = Redemption { takeovers: 0, ..commit.next.clone() };
+    store.commit(commit).await.unwrap();
+    assert_eq!(store.redemption(rdm(2)).await.unwrap(), Some(next));
+    let other = format!("wrk_{:026}", 2).parse().unwrap();
+    assert_eq!(store.adopt(Adopt { worker: other, ..adopt() }).await.unwrap(), [], "it is at rest");
+}
+
+/// Orders from before the upgrade are known by their claims, and by nothing else: the rest is somebody else's.
+#[tokio::test]
+async fn what_the_second_version_claimed_is_no_orphan() {
+    let (_directory, path) = second();
+    let store = SqliteStore::open(&path).unwrap();
+    let supplier = SupplierName::default();
+    let now = sample::now() + Duration::days(1);
+    assert_eq!(store.installed_at(&supplier, now).await.unwrap(), now);
+    let orders = ["100", "101", "102"].map(OrderId::new);
+    assert_eq!(store.holders(&supplier, &orders).await.unwrap(), [(orders[1].clone(), rdm(2))]);
+    let found = orders.iter().map(orphan).collect::<Vec<_>>();
+    let claimed = store.claim_orphans(found.clone(), now).await.unwrap();
+    assert_eq!(claimed, found[2..]);
+    assert_eq!(store.newest_order(&supplier).await.unwrap().as_ref(), orders.last());
 }

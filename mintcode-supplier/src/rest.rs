@@ -5,7 +5,7 @@
 //! - `client` sends the requests and puts the other parts together,
 //! - `classify` is the table from an answer's status and text to what it means,
 //! - `wire` reads the JSON, leniently where the supplier is loose and strictly where money and ids are at stake,
-//! - `gate` takes the last look at the clock before a purchase leaves,
+//! - `gate` takes the last look at a purchase's window before it leaves,
 //! - `failure` says what went wrong on the way, in words that give nothing away.
 
 mod classify;

@@ -13,7 +13,10 @@
 //! # use chrono::{DateTime, Utc};
 //! # use mintcode_core::ports::Clock;
 //! # struct Noon;
-//! # impl Clock for Noon { fn now(&self) -> DateTime<Utc> { DateTime::UNIX_EPOCH } }
+//! # impl Clock for Noon {
+//! #     fn now(&self) -> DateTime<Utc> { DateTime::UNIX_EPOCH }
+//! #     fn uptime(&self) -> std::time::Duration { std::time::Duration::ZERO }
+//! # }
 //! # tokio::runtime::Runtime::new().unwrap().block_on(async {
 //! use mintcode_supplier::simulator::{Arming, Fault, Scenario, Simulator};
 //!

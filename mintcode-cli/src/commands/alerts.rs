@@ -1,12 +1,14 @@
 //! `mintcode alerts`: what the operator should know.
 
 use std::path::Path;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use mintcode_core::alert::Alert;
 use mintcode_core::engine::{SupportError, acknowledge as acknowledge_alert};
 use mintcode_core::money::Amount;
 use mintcode_core::ports::{AlertRow, Alerts, Clock};
+use mintcode_core::span;
 
 use crate::args::{Cli, DatabaseArgs};
 use crate::exit::Failure;
@@ -88,7 +90,7 @@ async fn acknowledge(arguments: &AckArguments, config: Option<&Path>) -> Result<
     let sources = Cli::sources(config, &[arguments.database.flag()])?;
     let store = backend::open_existing(&sources)?;
     let id = arguments.id;
-    let cleared = acknowledge_alert(&*store, id, SystemClock::start().now()).await;
+    let cleared = acknowledge_alert(&*store, id, SystemClock.now()).await;
     cleared.map_err(|error| match error {
         SupportError::NotFound => {
             Failure::work(format!("there is no alert {id} that is open; `mintcode alerts list` shows them"))
@@ -131,6 +133,20 @@ fn described(alert: &Alert) -> String {
         Alert::NoPlanLeft { sku } => format!("a customer found no plan of {sku} that could be tried"),
         Alert::PurchaseUnresolved { voucher, source, cap } => {
             format!("{voucher}: nobody knows whether {source} sold a number, for at most {cap}")
+        }
+        Alert::OrphanFound { supplier, order, price } => {
+            format!("order {order} at supplier {supplier}, for {price}, belongs to nobody and is given back")
+        }
+        Alert::ClockOff { worker, ahead_ms } => {
+            let by = Duration::from_millis(ahead_ms.unsigned_abs());
+            let (by, way) = (span::show(by), if *ahead_ms < 0 { "behind" } else { "ahead of" });
+            format!("the clock of {worker} is {by} {way} the database's: it buys nothing until they agree")
+        }
+        Alert::Quarantined { voucher, sku } => {
+            format!(
+                "{voucher} of {sku}: worker after worker died with its redemption, which waits for \
+                 `mintcode redemption resume`"
+            )
         }
         Alert::OrphanLoss { supplier, order, price } => {
             format!("order {order} at supplier {supplier} cost {price} and served nobody")

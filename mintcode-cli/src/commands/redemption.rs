@@ -38,6 +38,8 @@ pub(crate) enum Action {
     Cancel(OneArguments),
     /// Deliver a message that is withheld.
     Release(OneArguments),
+    /// Let workers take over a redemption again that is in quarantine, because worker after worker died while it drove it.
+    Resume(OneArguments),
     /// Tell why each plan was chosen or not, and whether the same choice would be made again.
     Explain(ExplainArguments),
 }
@@ -94,9 +96,10 @@ pub(crate) struct ExplainArguments {
 pub(crate) async fn run(action: Action, config: Option<&Path>) -> Result<(), Failure> {
     let database = match &action {
         Action::List(arguments) => &arguments.database,
-        Action::Show(arguments) | Action::Cancel(arguments) | Action::Release(arguments) => {
-            &arguments.database
-        }
+        Action::Show(arguments)
+        | Action::Cancel(arguments)
+        | Action::Release(arguments)
+        | Action::Resume(arguments) => &arguments.database,
         Action::Explain(arguments) => &arguments.of.database,
     };
     let sources = Cli::sources(config, &[database.flag()])?;
@@ -113,6 +116,15 @@ pub(crate) async fn run(action: Action, config: Option<&Path>) -> Result<(), Fai
             let wished = support.release(arguments.id).await;
             wish(&arguments, "released", "is to be delivered", wished.map(|found| found.phase.name()))
         }
+        Action::Resume(arguments) => match support.resume(arguments.id).await {
+            Err(SupportError::NotAllowed { .. }) => {
+                Err(Failure::work("the redemption is in no quarantine, so there is nothing to resume"))
+            }
+            resumed => {
+                let state = resumed.map(|found| found.phase.name());
+                wish(&arguments, "resumed", "is to be taken over again", state)
+            }
+        },
         Action::Explain(arguments) => explain::run(&arguments.of, &support).await,
     }
 }

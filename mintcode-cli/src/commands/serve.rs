@@ -105,8 +105,7 @@ impl ServePlan {
         sources.rules()?;
         let suppliers = if sandbox.is_some() { Vec::new() } else { sources.suppliers()? };
         sources.check_rates(&suppliers)?;
-        let (alerts, trusted_proxies) =
-            (sources.alerts(Arc::new(SystemClock::start()))?, sources.trusted_proxies()?);
+        let (alerts, trusted_proxies) = (sources.alerts(Arc::new(SystemClock))?, sources.trusted_proxies()?);
         Ok(Self { admin_key, suppliers, alerts, trusted_proxies, site: sources.site()? })
     }
 }
@@ -141,10 +140,11 @@ struct Server {
 
 impl Server {
     fn build(plan: ServePlan, sources: &Sources, store: &Arc<SqliteStore>) -> Result<Self, Failure> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let timing = sources.timing()?;
         let timeout: Duration = timing.buy_timeout;
-        let mut engine = backend::builder(sources, store, &clock)?.timing(timing);
+        // The lock beside the file keeps every other server away.
+        let mut engine = backend::builder(sources, store, &clock)?.timing(timing).alone();
         if let Some(sink) = plan.alerts {
             engine = engine.alerts(Arc::new(sink));
         }
@@ -156,7 +156,7 @@ impl Server {
             redeemer: engine.redeemer(),
             issuer: engine.issuer(),
             support: engine.support(),
-            clock,
+            clock: engine.clock(),
             entropy: Arc::new(SystemEntropy),
             admin_key: plan.admin_key,
             site: plan.site,

@@ -45,7 +45,7 @@ pub(crate) async fn run(arguments: Arguments, config: Option<&Path>) -> Result<(
     } else {
         output::line(&format!("MINTCODE_SUPPLIER_URL={url}"))?;
     }
-    let simulator = Simulator::new(scenario, Arc::new(SystemClock::start()));
+    let simulator = Simulator::new(scenario, Arc::new(SystemClock));
     let stop = async move {
         signals.next().await;
         signals.end_at_next();

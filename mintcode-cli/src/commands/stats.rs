@@ -4,7 +4,7 @@ use std::path::Path;
 
 use chrono::TimeDelta;
 use clap::Args;
-use mintcode_core::engine::{PlanSums, Report};
+use mintcode_core::engine::{PlanSums, Report, SpanSums};
 use mintcode_core::ledger::margin::Sums;
 use mintcode_core::ports::Clock;
 
@@ -21,7 +21,8 @@ const HEADS: [&str; 5] = ["DELIVERED", "REVENUE", "COST", "LOSS", "MARGIN"];
 #[derive(Args)]
 #[command(after_help = "\
 Days are those of UTC. What was booked counts on the day it was booked; attempts count by when they began. Success is \
-the share of a plan's numbers that got an SMS.
+the share of a plan's numbers that got an SMS. ORPHANS is what was charged for orders that no redemption knew of: it is \
+part of the margin of its day and of the total, but of no SKU's.
 Examples:
   mintcode stats
   mintcode stats --from 2026-11-01 --to 2026-11-30 --json")]
@@ -41,13 +42,13 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments, config: Option<&Path>) -> Result<(), Failure> {
     let sources = Cli::sources(config, &[arguments.database.flag()])?;
-    let to = arguments.to.unwrap_or(Bound::Day(SystemClock::start().now().date_naive())).end();
+    let to = arguments.to.unwrap_or(Bound::Day(SystemClock.now().date_naive())).end();
     let from = arguments.from.map_or_else(|| to - TimeDelta::days(DAYS), Bound::start);
     if from >= to {
         return Err(Failure::usage("--from has to lie before --to"));
     }
     let store = backend::open_existing(&sources)?;
-    let report = Report::read(&*store, sources.rates()?.selling, from, to).await;
+    let report = Report::read(&*store, &*store, sources.rates()?.selling, from, to).await;
     let report = report.map_err(|error| Failure::because("the books cannot be read", &error))?;
     if arguments.json {
         return Ok(output::json(&report)?);
@@ -60,10 +61,10 @@ fn show(report: &Report) -> Result<(), Failure> {
     output::line(&format!("{} to {} UTC, in {currency}", time::shown(*from), time::shown(*to)))?;
 
     let [delivered, revenue, cost, loss, margin] = HEADS;
-    let mut rows: Vec<_> = days.iter().map(|day| named(&day.day.to_string(), &day.sums)).collect();
-    rows.push(named("total", totals));
+    let mut rows: Vec<_> = days.iter().map(|day| in_all(&day.day.to_string(), &day.sums)).collect();
+    rows.push(in_all("total", totals));
     output::line("")?;
-    output::table(["DAY", delivered, revenue, cost, loss, margin], &rows)?;
+    output::table(["DAY", delivered, revenue, cost, loss, "ORPHANS", margin], &rows)?;
 
     let rows: Vec<_> = skus.iter().map(|sku| named(sku.sku.as_str(), &sku.sums)).collect();
     output::line("")?;
@@ -76,6 +77,13 @@ fn show(report: &Report) -> Result<(), Failure> {
         margin,
     ];
     Ok(output::table(heads, &rows)?)
+}
+
+fn in_all(name: &str, sums: &SpanSums) -> [String; 7] {
+    let SpanSums { delivered, revenue, cost, loss, orphan_loss, margin } = sums;
+    let [revenue, cost, loss, orphans, margin] =
+        [revenue, cost, loss, orphan_loss, margin].map(ToString::to_string);
+    [name.to_owned(), delivered.to_string(), revenue, cost, loss, orphans, margin]
 }
 
 fn named(name: &str, sums: &Sums) -> [String; 6] {

@@ -114,15 +114,20 @@ impl Sources {
             backoff_max: self.engine("backoff_max")?,
             poll_min: self.engine("poll_min")?,
             poll_max: self.engine("poll_max")?,
+            worker_ttl,
+            heartbeat,
+            orphan_age: self.engine("orphan_age")?,
+            sweep_interval: self.engine("sweep_interval")?,
             ..Timing::default()
         };
         let zero = Duration::ZERO;
         self.in_order("worker_ttl", worker_ttl >= heartbeat * 2, "at least twice heartbeat", heartbeat)?;
         self.in_order("worker_ttl", worker_ttl > zero, "longer than", zero)?;
+        self.in_order("heartbeat", heartbeat > zero, "longer than", zero)?;
         self.in_order("buy_timeout", timing.buy_timeout > zero, "longer than", zero)?;
         self.in_order("poll_min", timing.poll_min > zero, "longer than", zero)?;
         self.in_order("breaker_window", self.engine("breaker_window")? > zero, "longer than", zero)?;
-        self.in_order("sweep_interval", self.engine("sweep_interval")? > zero, "longer than", zero)?;
+        self.in_order("sweep_interval", timing.sweep_interval > zero, "longer than", zero)?;
         let settle = timing.settle_time;
         self.in_order(
             "settle_time",
@@ -133,11 +138,10 @@ impl Sources {
         self.in_order("poll_max", timing.poll_max >= timing.poll_min, "at least poll_min", timing.poll_min)?;
         let backoff = timing.backoff_min;
         self.in_order("backoff_max", timing.backoff_max >= backoff, "at least backoff_min", backoff)?;
-        let orphan_age: Duration = self.engine("orphan_age")?;
         let least = settle + worker_ttl;
         self.in_order(
             "orphan_age",
-            orphan_age > least,
+            timing.orphan_age > least,
             "longer than settle_time and worker_ttl together",
             least,
         )?;

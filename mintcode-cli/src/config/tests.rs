@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mintcode_core::redemption::Timing;
 use mintcode_core::rules::Rules;
 use mintcode_http::WebhookAlerts;
 use toml::{Table, Value};
@@ -75,7 +76,7 @@ fn refused(text: &str) -> String {
 }
 
 fn alerts(sources: &Sources) -> Result<Option<WebhookAlerts>, Failure> {
-    sources.alerts(Arc::new(SystemClock::start()))
+    sources.alerts(Arc::new(SystemClock))
 }
 
 fn environment(sources: &mut Sources, variables: &[(&str, &str)]) -> Vec<String> {
@@ -193,6 +194,7 @@ fn an_error_names_key_and_origin_and_what_is_expected() {
             "[engine]\nheartbeat = \"16s\"",
             "engine.worker_ttl, from the default, is 30s; expected at least twice heartbeat",
         ),
+        ("[engine]\nheartbeat = \"0s\"", "engine.heartbeat, from m.toml:2, is 0s; expected longer than, 0s"),
         (
             "[engine]\norphan_age = \"60s\"",
             "engine.orphan_age, from m.toml:2, is 1m; expected longer than settle_time and worker_ttl together, 1m",
@@ -255,6 +257,20 @@ fn a_further_suppliers_key_may_come_from_its_variable() {
 fn a_short_life_of_workers_shortens_the_beat_and_the_send_window() {
     let timing = file("[engine]\nworker_ttl = \"3s\"").timing().unwrap();
     assert_eq!(timing.send_window, Duration::from_millis(500));
+    assert_eq!((timing.worker_ttl, timing.heartbeat), (Duration::from_secs(3), Duration::from_secs(1)));
+}
+
+#[test]
+fn workers_and_the_search_for_orphans_take_the_times_that_are_set() {
+    let unset = file("").timing().unwrap();
+    let usual = Timing::default();
+    assert_eq!((unset.worker_ttl, unset.heartbeat), (usual.worker_ttl, usual.heartbeat));
+    assert_eq!((unset.orphan_age, unset.sweep_interval), (usual.orphan_age, usual.sweep_interval));
+    let set =
+        "[engine]\nworker_ttl = \"12s\"\nheartbeat = \"2s\"\norphan_age = \"50s\"\nsweep_interval = \"7s\"";
+    let timing = file(set).timing().unwrap();
+    let seconds = [timing.worker_ttl, timing.heartbeat, timing.orphan_age, timing.sweep_interval];
+    assert_eq!(seconds.map(|it| it.as_secs()), [12, 2, 50, 7]);
 }
 
 #[test]

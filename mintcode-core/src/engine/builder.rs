@@ -7,28 +7,28 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tokio_util::task::TaskTracker;
 
 use super::driver::Driver;
-use super::house::{keep_house, prove_books};
 use super::issuer::Issuer;
-use super::journal::{Journal, persist};
+use super::journal::Journal;
 use super::notices::Notices;
+use super::post::Post;
 use super::redeemer::{Inner, Labels, Redeemer};
-use super::supplier_desk::{Chain, SupplierDesk};
+use super::shift::Shifts;
+use super::steady::SteadyClock;
+use super::supplier_desk::SupplierDesk;
 use super::support::Support;
-use super::teller::Teller;
-use super::watch::{watch_accounts, watch_prices};
-use super::worker::{Command, Worker};
-use crate::ids::{SupplierName, WorkerId};
+use super::worker::{Command, Orders};
+use crate::ids::SupplierName;
 use crate::money::Currency;
-use crate::ports::{AlertSink, Alerts, Catalogue, Clock, Entropy, Reports, Storage, Supplier, Vouchers};
+use crate::ports::{
+    AlertSink, Alerts, Catalogue, Clock, Entropy, Orphans, Reports, Storage, Supplier, Vouchers, Workers,
+};
 use crate::redemption::Timing;
 use crate::rules::Rules;
 use crate::voucher::{Shape, VoucherKeys};
 
-/// How long something beside the redemptions rests that panicked.
-const AFTER_PANIC: Duration = Duration::from_secs(5);
 /// Commands that may wait for the worker.
 const QUEUE: usize = 1024;
 
@@ -39,11 +39,7 @@ pub struct Engine {
     redeemer: Redeemer,
     issuer: Issuer,
     support: Support,
-    alerts: Arc<dyn Alerts>,
-    sink: Option<Arc<dyn AlertSink>>,
-    reports: Arc<dyn Reports>,
-    driver: Arc<Driver>,
-    worker: WorkerId,
+    shifts: Shifts,
     commands: mpsc::Receiver<Command>,
 }
 
@@ -54,6 +50,8 @@ pub struct EngineBuilder {
     vouchers: Arc<dyn Vouchers>,
     reports: Arc<dyn Reports>,
     alerts: Arc<dyn Alerts>,
+    workers: Arc<dyn Workers>,
+    orphans: Arc<dyn Orphans>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     keys: VoucherKeys,
@@ -61,7 +59,15 @@ pub struct EngineBuilder {
     timing: Timing,
     rules: Rules,
     sink: Option<Arc<dyn AlertSink>>,
-    suppliers: BTreeMap<SupplierName, SupplierDesk>,
+    is_alone: bool,
+    suppliers: BTreeMap<SupplierName, Configured>,
+}
+
+/// A supplier as it was added.
+struct Configured {
+    supplier: Arc<dyn Supplier>,
+    is_exclusive: bool,
+    requests_per_second: u32,
 }
 
 /// Times or parts that do not fit together.
@@ -99,13 +105,15 @@ impl Engine {
         keys: VoucherKeys,
     ) -> EngineBuilder
     where
-        S: Storage + Catalogue + Vouchers + Reports + Alerts + 'static,
+        S: Storage + Catalogue + Vouchers + Reports + Alerts + Workers + Orphans + 'static,
     {
         EngineBuilder {
             catalogue: Arc::<S>::clone(&storage),
             vouchers: Arc::<S>::clone(&storage),
             reports: Arc::<S>::clone(&storage),
             alerts: Arc::<S>::clone(&storage),
+            workers: Arc::<S>::clone(&storage),
+            orphans: Arc::<S>::clone(&storage),
             storage,
             clock,
             entropy,
@@ -114,6 +122,7 @@ impl Engine {
             timing: Timing::default(),
             rules: Rules::default(),
             sink: None,
+            is_alone: false,
             suppliers: BTreeMap::new(),
         }
     }
@@ -136,65 +145,38 @@ impl Engine {
         self.support.clone()
     }
 
-    /// Takes over what an earlier process left, and drives redemptions from now on.
+    /// The time as the engine sees it: that of the storage, or of the wall when the engine was built, and steady since.
+    /// Adapters use it so that what they show fits what the engine does.
+    #[must_use]
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.shifts.driver.clock) as Arc<dyn Clock>
+    }
+
+    /// Takes over what nobody drives, and drives redemptions from now on.
     #[must_use]
     pub fn start(self) -> Running {
-        let stop = CancellationToken::new();
-        let worker = Worker::new(Arc::clone(&self.driver), self.worker, self.commands);
-        let Self { driver, issuer, reports, alerts, sink, .. } = self;
-        let stopped = stop.clone();
-        let task = tokio::spawn(async move {
-            tokio::select! {
-                () = learn_newest_orders(&driver) => {}
-                () = stopped.cancelled() => return,
-            }
-            let teller =
-                Arc::new(Teller::new(alerts, sink, Arc::clone(&driver.clock), driver.journal.alerted()));
-            // What is done beside the redemptions may stop anywhere: the next start does it again.
-            let (house, books) = (Arc::clone(&driver), (Arc::clone(&driver), Arc::clone(&reports)));
-            let (accounts, prices) = (Arc::clone(&driver), (driver, reports));
-            let _beside = [
-                tend("telling alerts", move || Arc::clone(&teller).run()),
-                tend("keeping house", move || keep_house(issuer.clone(), Arc::clone(&house))),
-                tend("proving the books", move || prove_books(Arc::clone(&books.0), Arc::clone(&books.1))),
-                tend("watching accounts", move || watch_accounts(Arc::clone(&accounts))),
-                tend("watching prices", move || watch_prices(Arc::clone(&prices.0), Arc::clone(&prices.1))),
-            ];
-            worker.run(stopped).await;
-        });
-        Running { stop, task }
-    }
-}
-
-/// Keeps `work` going in a task of its own for as long as the handle lives: a panic in it ends nothing else.
-fn tend<F: Future<Output = ()> + Send + 'static>(
-    what: &'static str,
-    work: impl Fn() -> F + Send + 'static,
-) -> AbortOnDropHandle<()> {
-    AbortOnDropHandle::new(tokio::spawn(async move {
-        while let Err(error) = AbortOnDropHandle::new(tokio::spawn(work())).await {
-            tracing::error!(%error, "{what} ended badly, and begins again");
-            tokio::time::sleep(AFTER_PANIC).await;
-        }
-    }))
-}
-
-async fn learn_newest_orders(driver: &Driver) {
-    for (name, desk) in &driver.suppliers {
-        let storage = driver.journal.storage();
-        match persist("reading the newest order", || storage.newest_order(name)).await {
-            Ok(newest) => newest.iter().for_each(|order| desk.know(order)),
-            Err(error) => tracing::error!(error = %Chain(&error), "the newest order could not be read"),
-        }
-        desk.learn_newest().await;
+        let Self { shifts, commands, .. } = self;
+        let orders = Orders { stop: CancellationToken::new(), drain: CancellationToken::new() };
+        let driver = Arc::clone(&shifts.driver);
+        let task = tokio::spawn(shifts.run(commands, orders.clone()));
+        Running { orders, driver, task }
     }
 }
 
 /// An engine at work.
-#[derive(Debug)]
 pub struct Running {
-    stop: CancellationToken,
+    orders: Orders,
+    driver: Arc<Driver>,
     task: JoinHandle<()>,
+}
+
+/// How many orders of an account wait for their SMS in this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Whose account.
+    pub supplier: SupplierName,
+    /// Orders that are looked at.
+    pub orders: usize,
 }
 
 impl Running {
@@ -206,12 +188,27 @@ impl Running {
         }
     }
 
-    /// Takes no new turns, waits a few seconds for those under way, and ends. What is left is taken over at the next start.
-    pub async fn stop(self) {
-        self.stop.cancel();
-        if let Err(error) = self.task.await {
-            tracing::error!(%error, "the worker ended badly");
+    /// Takes no new turns, waits a few seconds for those under way, and ends. What is left is taken over at once by another
+    /// worker, or by the next start.
+    pub async fn stop(mut self) {
+        self.orders.stop.cancel();
+        self.ended().await;
+    }
+
+    /// Takes nothing over any more, drives what it has to its end for at most `patience`, and then stops. What begins
+    /// meanwhile waits for another worker, or for the next start.
+    pub async fn drain(mut self, patience: Duration) {
+        self.orders.drain.cancel();
+        if tokio::time::timeout(patience, self.ended()).await.is_err() {
+            self.stop().await;
         }
+    }
+
+    /// How many orders wait for their SMS, by account.
+    #[must_use]
+    pub fn waiting(&self) -> Vec<Waiting> {
+        let desks = self.driver.suppliers.iter();
+        desks.map(|(name, desk)| Waiting { supplier: name.clone(), orders: desk.watchlist.len() }).collect()
     }
 }
 
@@ -252,6 +249,14 @@ impl EngineBuilder {
         self
     }
 
+    /// Promises that no other engine works on the storage while this one does: what earlier ones left is taken over at once
+    /// instead of after [`Timing::worker_ttl`].
+    #[must_use]
+    pub fn alone(mut self) -> Self {
+        self.is_alone = true;
+        self
+    }
+
     /// Adds a supplier under the name that plans give it. `is_exclusive` promises that nobody else buys on the account,
     /// so that a purchase whose answer was lost may be looked for and adopted.
     #[must_use]
@@ -262,8 +267,7 @@ impl EngineBuilder {
         is_exclusive: bool,
         requests_per_second: u32,
     ) -> Self {
-        let desk = SupplierDesk::new(supplier, is_exclusive, requests_per_second);
-        self.suppliers.insert(name, desk);
+        self.suppliers.insert(name, Configured { supplier, is_exclusive, requests_per_second });
         self
     }
 
@@ -273,19 +277,33 @@ impl EngineBuilder {
             return Err(SetupError::NoSupplier);
         }
         check(&self.timing)?;
-        let suppliers = self.suppliers.into_iter().map(|(name, desk)| priced(name, desk, &self.rules));
+        let longest_pause = self.timing.backoff_min;
+        let suppliers = self.suppliers.into_iter().map(|(name, configured)| {
+            let Configured { supplier, is_exclusive, requests_per_second } = configured;
+            let desk = SupplierDesk::new(supplier, is_exclusive, requests_per_second, longest_pause);
+            priced(name, desk, &self.rules)
+        });
         let suppliers = suppliers.collect::<Result<BTreeMap<_, _>, _>>()?;
 
         // Half an intent's window for the slowest supplier's line, the other half for storing and sending.
-        let slowest = suppliers.values().map(|desk| desk.requests_within(self.timing.send_window / 2)).min();
+        let slowest = suppliers.values().map(|desk| desk.purchases_within(self.timing.send_window / 2)).min();
         let places = slowest.unwrap_or(1).clamp(1, Semaphore::MAX_PERMITS);
         let notices = Notices::default();
-        let worker = WorkerId::draw(&*self.entropy);
+        let (clock, post) = (Arc::new(SteadyClock::new(self.clock)), Arc::new(Post::default()));
+        let steady = Arc::clone(&clock) as Arc<dyn Clock>;
         let (sender, commands) = mpsc::channel(QUEUE);
         let rules = Arc::new(self.rules);
         let driver = Arc::new(Driver {
-            journal: Journal::new(Arc::clone(&self.storage), notices.clone(), rules.health, &self.timing),
-            clock: Arc::clone(&self.clock),
+            journal: Journal::new(
+                Arc::clone(&self.storage),
+                Arc::clone(&steady),
+                notices.clone(),
+                rules.health,
+                &self.timing,
+            ),
+            workers: self.workers,
+            orphans: Arc::clone(&self.orphans),
+            clock,
             entropy: Arc::clone(&self.entropy),
             suppliers,
             timing: self.timing,
@@ -293,16 +311,17 @@ impl EngineBuilder {
             late_answers: TaskTracker::new(),
             commands: sender.clone(),
             purchases: Semaphore::new(places),
+            chores: Mutex::default(),
         });
         let redeemer = Redeemer::new(Inner {
             storage: Arc::clone(&self.storage),
             vouchers: Arc::clone(&self.vouchers),
             keys: self.keys.clone(),
-            clock: Arc::clone(&self.clock),
+            clock: Arc::clone(&steady),
             entropy: Arc::clone(&self.entropy),
             driver: Arc::clone(&driver),
             notices,
-            worker,
+            post: Arc::clone(&post),
             commands: sender,
             labels: Mutex::new(Labels::default()),
         });
@@ -311,13 +330,28 @@ impl EngineBuilder {
             catalogue: self.catalogue,
             keys: self.keys,
             shape: self.shape,
-            clock: self.clock,
+            clock: steady,
             entropy: self.entropy,
         };
         let (reports, alerts) = (self.reports, self.alerts);
-        let support =
-            Support::over(self.storage, Arc::clone(&reports), Arc::clone(&alerts), issuer.clone(), rules);
-        Ok(Engine { redeemer, issuer, support, alerts, sink: self.sink, reports, driver, worker, commands })
+        let support = Support {
+            storage: self.storage,
+            reports: Arc::clone(&reports),
+            alerts: Arc::clone(&alerts),
+            orphans: Arc::clone(&self.orphans),
+            issuer: issuer.clone(),
+            rules,
+        };
+        let shifts = Shifts {
+            driver,
+            post,
+            issuer: issuer.clone(),
+            reports,
+            alerts,
+            sink: self.sink,
+            is_alone: self.is_alone,
+        };
+        Ok(Engine { redeemer, issuer, support, shifts, commands })
     }
 }
 
@@ -343,5 +377,15 @@ fn check(timing: &Timing) -> Result<(), SetupError> {
     demand(!timing.poll_min.is_zero(), "poll_min", "zero")?;
     demand(!timing.inbox_look.is_zero(), "inbox_look", "zero")?;
     demand(timing.poll_max >= timing.poll_min, "poll_max", "poll_min")?;
-    demand(timing.backoff_max >= timing.backoff_min, "backoff_max", "backoff_min")
+    demand(timing.backoff_max >= timing.backoff_min, "backoff_max", "backoff_min")?;
+    demand(!timing.heartbeat.is_zero(), "heartbeat", "zero")?;
+    demand(!timing.sweep_interval.is_zero(), "sweep_interval", "zero")?;
+    demand(timing.worker_ttl >= timing.heartbeat * 2, "worker_ttl", "twice heartbeat")?;
+    // A worker that was struck off must not send any more.
+    demand(timing.worker_ttl / 6 >= timing.send_window, "worker_ttl", "six times send_window")?;
+    demand(
+        timing.orphan_age > timing.settle_time + timing.worker_ttl,
+        "orphan_age",
+        "settle_time and worker_ttl together",
+    )
 }

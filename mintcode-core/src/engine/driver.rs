@@ -1,19 +1,22 @@
 //! Takes one redemption as far as it goes without waiting: decide, commit, act, and again.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
 use super::journal::{Journal, Lost, persist};
+use super::pulse::Pulse;
+use super::steady::SteadyClock;
 use super::supplier_desk::{Bought, Chain, OrderCall, SupplierDesk};
 use super::worker::Command;
 use crate::health::Outlook;
-use crate::ids::{RedemptionId, SupplierName};
+use crate::ids::{RedemptionId, SupplierName, WorkerId};
 use crate::order::OrderId;
-use crate::ports::{BuyPermit, Clock, Entropy, Inbox, InboxItem, StorageError};
+use crate::ports::{BuyPermit, Clock, Entropy, Inbox, InboxItem, Orphans, StorageError, Workers};
 use crate::redemption::{
     Call, CallFailure, Context, Decision, Effect, Event, Failure, Intent, Listing, NotBought, Phase,
     Redemption, SupplierFacts, Timing, Wish, WishAnswer, step, weigh_wish,
@@ -21,9 +24,14 @@ use crate::redemption::{
 use crate::rules::Rules;
 use crate::sku::Plan;
 
+/// How long a redemption rests that may not buy just now.
+const A_WHILE: Duration = Duration::from_secs(1);
+
 pub(super) struct Driver {
     pub(super) journal: Journal,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) workers: Arc<dyn Workers>,
+    pub(super) orphans: Arc<dyn Orphans>,
+    pub(super) clock: Arc<SteadyClock>,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) suppliers: BTreeMap<SupplierName, Arc<SupplierDesk>>,
     pub(super) timing: Timing,
@@ -33,13 +41,23 @@ pub(super) struct Driver {
     pub(super) commands: mpsc::Sender<Command>,
     /// Places in the line to a supplier: as many as get their turn well within the window of an intent.
     pub(super) purchases: Semaphore,
+    /// Chores that a worker of this process surely has, by the uptime until which it does.
+    pub(super) chores: Mutex<BTreeMap<String, (WorkerId, Duration)>>,
 }
 
 /// Where a turn ended.
-pub(super) struct Advanced {
-    pub(super) redemption: Redemption,
-    /// When to look again; `None` when nothing is left to do.
-    pub(super) wake_at: Option<DateTime<Utc>>,
+pub(super) enum Advanced {
+    /// Nothing more can be done now.
+    Rests {
+        /// The redemption as stored.
+        redemption: Box<Redemption>,
+        /// When to look again; `None` when nothing is left to do.
+        wake_at: Option<DateTime<Utc>>,
+    },
+    /// What is stored is another version than the one that was driven: it has to be loaded again.
+    Stale,
+    /// It is not this worker's any more.
+    Gone,
 }
 
 /// What the machine is told, and which inbox item that takes care of.
@@ -50,13 +68,14 @@ struct Input {
 
 impl Driver {
     /// Takes `redemption` as far as it goes without waiting, beginning with its inbox if `look_inside` and then with
-    /// `event`. `None` means that it is not this worker's any more.
+    /// `event`, for as long as the worker of `pulse` lives.
     pub(super) async fn advance(
         &self,
+        pulse: &Pulse,
         redemption: Redemption,
         event: Event,
         look_inside: bool,
-    ) -> Option<Advanced> {
+    ) -> Advanced {
         let mut current = redemption;
         let mut inputs = Vec::new();
         if look_inside {
@@ -68,35 +87,63 @@ impl Driver {
         for input in inputs {
             let mut next = Some(input);
             while let Some(Input { event, consumed }) = next.take() {
-                let turn = self.turn(current, event, consumed).await?;
+                let turn = match self.turn(pulse, current, event, consumed).await {
+                    Ok(turn) => turn,
+                    Err(ended) => return ended,
+                };
                 current = turn.redemption;
                 wake_at = turn.wake_at;
                 next = turn.outcome.map(|event| Input { event, consumed: None });
             }
         }
-        Some(Advanced { redemption: current, wake_at })
+        Advanced::Rests { redemption: Box::new(current), wake_at }
     }
 
-    async fn turn(&self, current: Redemption, event: Event, consumed: Option<i64>) -> Option<Turn> {
+    async fn turn(
+        &self,
+        pulse: &Pulse,
+        current: Redemption,
+        event: Event,
+        consumed: Option<i64>,
+    ) -> Result<Turn, Advanced> {
         // Taken before the intent is stored, so that its window is not spent in line.
-        let mut place = if may_buy(&current, &event) { self.purchases.acquire().await.ok() } else { None };
+        let begins = is_yet_to_buy(&current) && matches!(event, Event::Tick | Event::Recovered);
+        let mut place = if begins { self.place(&current).await } else { None };
         loop {
-            match self.try_turn(&current, event.clone(), consumed, place).await {
-                Tried::Done(turn) => return Some(*turn),
-                Tried::Dropped => return None,
+            match self.try_turn(pulse, &current, event.clone(), consumed, place).await {
+                Tried::Done(turn) => return Ok(*turn),
+                Tried::Dropped(ended) => {
+                    if consumed.is_none() {
+                        self.keep_answer(current.id, event).await;
+                    }
+                    return Err(ended);
+                }
+                // Decided anew once there is one: what is known by then counts.
+                Tried::NeedsPlace => place = self.place(&current).await,
                 // The source is off for everybody else now, so the next choice is another one.
                 Tried::ChooseAgain(kept) => place = kept,
             }
         }
     }
 
+    /// A place in the line to a supplier, unless the redemption's time runs out before it gets one.
+    async fn place(&self, redemption: &Redemption) -> Option<SemaphorePermit<'_>> {
+        let left = (redemption.deadline - self.clock.now()).to_std().unwrap_or_default();
+        tokio::time::timeout(left, self.purchases.acquire()).await.ok()?.ok()
+    }
+
     async fn try_turn<'a>(
         &'a self,
+        pulse: &Pulse,
         current: &Redemption,
         event: Event,
         consumed: Option<i64>,
         place: Option<SemaphorePermit<'a>>,
     ) -> Tried<'a> {
+        // Whoever is not heard of any more leaves everything to others.
+        if !pulse.is_alive() {
+            return Tried::Dropped(Advanced::Gone);
+        }
         let (plans, outlook) =
             if may_choose(current, &event) { self.outlook(current).await } else { Default::default() };
         let facts = self.facts();
@@ -118,11 +165,19 @@ impl Driver {
             }
         };
 
+        if decision.effect == Some(Effect::Buy) && is_yet_to_buy(current) && !pulse.may_buy() {
+            // It waits for its turn to buy, or for its deadline.
+            return Tried::done(current.clone(), Some(self.clock.now() + A_WHILE), None);
+        }
+        // What came of an earlier purchase is stored without waiting for another one's place.
+        if decision.effect == Some(Effect::Buy) && place.is_none() && !self.purchases.is_closed() {
+            return Tried::NeedsPlace;
+        }
         let Decision { next, effect, choice, wake_at } = decision;
         let Some(next) = next else {
             self.discard(consumed).await;
             let outcome = match effect {
-                Some(effect) => self.perform(effect, None, current, None).await,
+                Some(effect) => self.perform(pulse, effect, None, current, None).await,
                 None => None,
             };
             return Tried::done(current.clone(), wake_at, outcome);
@@ -135,7 +190,7 @@ impl Driver {
                 report(current, &committed.redemption);
                 let outcome = match effect {
                     Some(effect) => {
-                        self.perform(effect, committed.permit, &committed.redemption, place).await
+                        self.perform(pulse, effect, committed.permit, &committed.redemption, place).await
                     }
                     None => None,
                 };
@@ -151,8 +206,10 @@ impl Driver {
             }
             Err(Lost::Probe) => Tried::ChooseAgain(place),
             Err(lost @ (Lost::Ownership(_) | Lost::Unreadable(_))) => {
-                tracing::error!(voucher = %current.mask, error = %Chain(&lost), "dropping a redemption");
-                Tried::Dropped
+                tracing::warn!(voucher = %current.mask, error = %Chain(&lost), "dropping a redemption");
+                let is_stale =
+                    matches!(lost, Lost::Ownership(StorageError::Conflict | StorageError::Unknown(_)));
+                Tried::Dropped(if is_stale { Advanced::Stale } else { Advanced::Gone })
             }
         }
     }
@@ -160,21 +217,32 @@ impl Driver {
     /// Performs `effect` for `redemption`, as stored, and tells what came of it. `place` is a purchase's in the line.
     async fn perform(
         &self,
+        pulse: &Pulse,
         effect: Effect,
         permit: Option<BuyPermit>,
         redemption: &Redemption,
         place: Option<SemaphorePermit<'_>>,
     ) -> Option<Event> {
+        if !pulse.is_alive() {
+            // An intent that is stored already is taken for an uncertain purchase by whoever comes next.
+            return None;
+        }
         let place = place.filter(|_| effect == Effect::Buy);
         match effect {
             Effect::Buy => match &redemption.phase {
-                Phase::Ordering(intent) => Some(self.buy(redemption.id, intent, permit, place).await),
+                Phase::Ordering(intent) => Some(self.buy(pulse, redemption.id, intent, permit, place).await),
                 _ => None,
             },
-            Effect::Check(supplier, order) => Some(self.call(&supplier, order, OrderCall::Check).await),
-            Effect::Finish(supplier, order) => Some(self.call(&supplier, order, OrderCall::Finish).await),
-            Effect::Cancel(supplier, order) => Some(self.call(&supplier, order, OrderCall::Cancel).await),
-            Effect::Ban(supplier, order) => Some(self.call(&supplier, order, OrderCall::Ban).await),
+            Effect::Check(supplier, order) => {
+                Some(self.call(pulse, &supplier, order, OrderCall::Check).await)
+            }
+            Effect::Finish(supplier, order) => {
+                Some(self.call(pulse, &supplier, order, OrderCall::Finish).await)
+            }
+            Effect::Cancel(supplier, order) => {
+                Some(self.call(pulse, &supplier, order, OrderCall::Cancel).await)
+            }
+            Effect::Ban(supplier, order) => Some(self.call(pulse, &supplier, order, OrderCall::Ban).await),
             Effect::ListOrders(supplier) => match &redemption.phase {
                 Phase::Uncertain(search) => Some(self.list(redemption.id, &supplier, &search.intent).await),
                 _ => None,
@@ -184,6 +252,7 @@ impl Driver {
 
     async fn buy(
         &self,
+        pulse: &Pulse,
         id: RedemptionId,
         intent: &Intent,
         permit: Option<BuyPermit>,
@@ -195,42 +264,77 @@ impl Driver {
         let (Some(desk), Some(permit)) = (self.suppliers.get(&intent.supplier).cloned(), permit) else {
             return not_sent;
         };
-        if let Err(why) = desk.turn_to_buy().await {
-            return Event::NotBought { attempt, why };
+        // A purchase that would come too late is not waited for, so that its place goes to the next.
+        match tokio::time::timeout(self.timing.send_window / 2, desk.turn_to_buy()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) => return Event::NotBought { attempt, why },
+            Err(_) => return not_sent,
+        }
+        // In line the worker may have been struck off, or its clock found to be off.
+        if !pulse.may_buy() {
+            return not_sent;
         }
         drop(place);
-        let mut purchase = self.late_answers.spawn(async move { desk.buy(permit).await });
-        match tokio::time::timeout(self.timing.buy_timeout, &mut purchase).await {
-            Ok(Ok(Bought::Order(order))) => Event::Bought { attempt, order },
-            Ok(Ok(Bought::Nothing(why))) => Event::NotBought { attempt, why },
-            Ok(Ok(Bought::Unclear) | Err(_)) => Event::BuyUnclear { attempt },
-            Err(_) => {
-                self.await_late_answer(id, attempt, purchase);
-                Event::BuyUnclear { attempt }
+        let (answer, mut heard) = oneshot::channel();
+        let (journal, commands) = (self.journal.clone(), self.commands.clone());
+        // A task of its own: whatever becomes of this turn, an answer that comes is kept.
+        self.late_answers.spawn(async move {
+            if let Err(unheard) = answer.send(desk.buy(permit).await)
+                && let Some(item) = late_answer(attempt, unheard)
+            {
+                append(&journal, id, item).await;
+                drop(commands.send(Command::Look(id)).await);
+            }
+        });
+        let bought = if let Ok(bought) = tokio::time::timeout(self.timing.buy_timeout, &mut heard).await {
+            bought.ok()
+        } else {
+            // An answer that came in this very moment counts; a later one goes to the inbox.
+            heard.close();
+            heard.try_recv().ok()
+        };
+        match bought {
+            Some(Bought::Order(order)) => Event::Bought { attempt, order },
+            Some(Bought::Nothing(why)) => Event::NotBought { attempt, why },
+            Some(Bought::Unclear) | None => Event::BuyUnclear { attempt },
+        }
+    }
+
+    /// Whoever drives the redemption now is told what came of a purchase.
+    async fn keep_answer(&self, id: RedemptionId, event: Event) {
+        let item = match event {
+            Event::Bought { attempt, order } => Inbox::OrderSeen { attempt, order },
+            Event::NotBought { attempt, why } => Inbox::NotBought { attempt, why },
+            _ => return,
+        };
+        append(&self.journal, id, item).await;
+    }
+
+    /// Whether this worker does the chore of that name for all, from now on or still; `term` is how long others leave it
+    /// to this one.
+    pub(super) async fn has_chore(&self, chore: &str, term: Duration, pulse: &Pulse) -> bool {
+        let now = self.clock.uptime();
+        let has_it = |chores: &BTreeMap<String, (WorkerId, Duration)>| {
+            chores.get(chore).is_some_and(|(worker, sure_until)| *worker == pulse.worker && now < *sure_until)
+        };
+        if has_it(&self.chores.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return pulse.is_alive();
+        }
+        match self.workers.take_chore(chore, pulse.worker, term, self.clock.now()).await {
+            Ok(true) => {
+                let mut chores = self.chores.lock().unwrap_or_else(PoisonError::into_inner);
+                chores.insert(chore.to_owned(), (pulse.worker, now + term / 2));
+                pulse.is_alive()
+            }
+            Ok(false) => false,
+            Err(error) => {
+                tracing::warn!(chore, error = %Chain(&error), "a chore could not be taken");
+                false
             }
         }
     }
 
-    /// The answer may still come: it goes to the inbox then, so that nothing that reached us is lost.
-    fn await_late_answer(&self, id: RedemptionId, attempt: u32, purchase: tokio::task::JoinHandle<Bought>) {
-        let (journal, commands) = (self.journal.clone(), self.commands.clone());
-        self.late_answers.spawn(async move {
-            let item = match purchase.await {
-                Ok(Bought::Order(order)) => Inbox::OrderSeen { attempt, order },
-                Ok(Bought::Nothing(why)) => Inbox::NotBought { attempt, why },
-                Ok(Bought::Unclear) | Err(_) => return,
-            };
-            let stored =
-                persist("storing a late answer", || journal.storage().append_inbox(id, item.clone())).await;
-            match stored {
-                // A worker that is gone reads the inbox when it is back.
-                Ok(()) => drop(commands.send(Command::Look(id)).await),
-                Err(error) => tracing::error!(error = %Chain(&error), "a late answer could not be stored"),
-            }
-        });
-    }
-
-    async fn call(&self, supplier: &SupplierName, order: OrderId, which: OrderCall) -> Event {
+    async fn call(&self, pulse: &Pulse, supplier: &SupplierName, order: OrderId, which: OrderCall) -> Event {
         let call = match which {
             OrderCall::Check => Call::Check,
             OrderCall::Finish | OrderCall::Cancel | OrderCall::Ban => Call::Settle,
@@ -238,7 +342,7 @@ impl Driver {
         let Some(desk) = self.suppliers.get(supplier) else {
             return Event::CallFailed { order, call, failure: CallFailure::Unclear };
         };
-        match desk.order(&order, which).await {
+        match desk.order(&order, which, pulse).await {
             Ok(sight) => Event::Seen { order, sight },
             Err(failure) => Event::CallFailed { order, call, failure },
         }
@@ -264,6 +368,14 @@ impl Driver {
                 tracing::error!(error = %Chain(&error), "claims could not be read");
                 Event::ListFailed(CallFailure::Unclear)
             }
+        }
+    }
+
+    /// The redemption's order is not looked at any more until its turn is over.
+    pub(super) fn stop_watching(&self, redemption: &Redemption) {
+        let Some(watch) = redemption.watch(&self.timing) else { return };
+        if let Some(desk) = self.suppliers.get(&watch.supplier) {
+            desk.watchlist.remove(&watch.order);
         }
     }
 
@@ -330,9 +442,11 @@ impl Driver {
 }
 
 enum Tried<'a> {
+    /// It would buy, and has no place in the line yet. Nothing was stored.
+    NeedsPlace,
     Done(Box<Turn>),
-    /// The redemption is not this worker's any more.
-    Dropped,
+    /// It was not stored, and cannot be from here.
+    Dropped(Advanced),
     /// Nothing was stored, and the plan has to be chosen again.
     ChooseAgain(Option<SemaphorePermit<'a>>),
 }
@@ -349,10 +463,26 @@ struct Turn {
     outcome: Option<Event>,
 }
 
+fn late_answer(attempt: u32, bought: Bought) -> Option<Inbox> {
+    match bought {
+        Bought::Order(order) => Some(Inbox::OrderSeen { attempt, order }),
+        Bought::Nothing(why) => Some(Inbox::NotBought { attempt, why }),
+        Bought::Unclear => None,
+    }
+}
+
+async fn append(journal: &Journal, id: RedemptionId, item: Inbox) {
+    let storage = journal.storage();
+    if let Err(error) = persist("storing a late answer", || storage.append_inbox(id, item.clone())).await {
+        tracing::error!(error = %Chain(&error), "a late answer could not be stored");
+    }
+}
+
 impl From<InboxItem> for Input {
     fn from(item: InboxItem) -> Self {
         let event = match item.item {
             Inbox::Wish(wish) => Event::Wish(wish),
+            Inbox::News { .. } => Event::Tick,
             Inbox::OrderSeen { attempt, order } => Event::Bought { attempt, order },
             Inbox::NotBought { attempt, why } => Event::NotBought { attempt, why },
         };
@@ -360,27 +490,9 @@ impl From<InboxItem> for Input {
     }
 }
 
-/// Whether deciding on `event` may end in a purchase.
-fn may_buy(redemption: &Redemption, event: &Event) -> bool {
-    match (&redemption.phase, event) {
-        (Phase::Queued | Phase::CoolingDown { .. }, Event::Tick | Event::Recovered)
-        | (Phase::Ordering(_), Event::Bought { .. } | Event::NotBought { .. })
-        | (Phase::Uncertain(_), Event::Bought { .. } | Event::NotBought { .. } | Event::Listed(_))
-        | (Phase::Releasing(_), Event::Seen { .. } | Event::CallFailed { .. }) => true,
-        (
-            Phase::Queued
-            | Phase::CoolingDown { .. }
-            | Phase::Ordering(_)
-            | Phase::Uncertain(_)
-            | Phase::Releasing(_)
-            | Phase::Waiting(_)
-            | Phase::Delivered(_)
-            | Phase::Withheld(_)
-            | Phase::Failed(_)
-            | Phase::Cancelled,
-            _,
-        ) => false,
-    }
+/// Whether nothing is under way that would have to be closed by the next purchase.
+fn is_yet_to_buy(redemption: &Redemption) -> bool {
+    matches!(redemption.phase, Phase::Queued | Phase::CoolingDown { .. })
 }
 
 /// Whether deciding on `event` may need the plans, so that a mere look at an order reads no SKU.

@@ -9,7 +9,7 @@ use super::issuer::Issuer;
 use super::supplier_desk::Chain;
 use crate::alert::{Alert, AlertChange};
 use crate::ledger::{self, Entry, Imbalance};
-use crate::ports::{Observed, RedemptionSearch, Reports, StorageError};
+use crate::ports::{Clock, Observed, RedemptionSearch, Reports, StorageError};
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(60);

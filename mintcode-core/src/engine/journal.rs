@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use super::notices::Notices;
 use crate::health::HealthRules;
-use crate::ports::{BuyPermit, Commit, Storage, StorageError};
+use crate::ports::{BuyPermit, Clock, Commit, SendWindow, Storage, StorageError};
 use crate::redemption::{ChoiceRecord, Consequences, Effect, Phase, Redemption, Timing};
 
 /// Proof that a permit comes from the journal: nothing else can make one.
@@ -20,6 +20,7 @@ pub(crate) struct Seal {
 #[derive(Clone)]
 pub(crate) struct Journal {
     storage: Arc<dyn Storage>,
+    clock: Arc<dyn Clock>,
     notices: Notices,
     rules: HealthRules,
     /// How long a probe that nothing is heard of keeps others from probing.
@@ -61,12 +62,13 @@ pub(crate) enum Lost {
 impl Journal {
     pub(crate) fn new(
         storage: Arc<dyn Storage>,
+        clock: Arc<dyn Clock>,
         notices: Notices,
         rules: HealthRules,
         timing: &Timing,
     ) -> Self {
         let probe_lasts = timing.send_window + timing.buy_timeout + timing.settle_time;
-        Self { storage, notices, rules, probe_lasts, alerted: Arc::default() }
+        Self { storage, clock, notices, rules, probe_lasts, alerted: Arc::default() }
     }
 
     /// Woken whenever the operator may have to be told something.
@@ -93,6 +95,7 @@ impl Journal {
         alerts.extend(choice.as_ref().and_then(|choice| choice.alert(&next.sku)));
         let may_alert = !(health.is_empty() && accounts.is_empty() && alerts.is_empty());
         let voucher = voucher.into_iter().collect();
+        let next = Redemption { takeovers: 0, ..next };
         let commit =
             Commit { next, voucher, consumed, ledger, health, accounts, alerts, choice, rules: self.rules };
         let mut trouble = Trouble::new("storing a transition");
@@ -102,7 +105,7 @@ impl Journal {
                     if may_alert {
                         self.alerted.notify_one();
                     }
-                    let permit = permit(&commit.next, effect);
+                    let permit = self.permit(&commit.next, effect);
                     return Ok(self.committed(commit.next, permit));
                 }
                 Err(StorageError::Unavailable(source)) => trouble.pause(&source).await,
@@ -124,6 +127,16 @@ impl Journal {
         }
     }
 
+    fn permit(&self, next: &Redemption, effect: Option<&Effect>) -> Option<BuyPermit> {
+        match (&next.phase, effect) {
+            (Phase::Ordering(intent), Some(Effect::Buy)) => {
+                let window = SendWindow::new(intent.send_by, Arc::clone(&self.clock));
+                Some(BuyPermit::new(intent.wanted.clone(), window, Seal { _private: () }))
+            }
+            _ => None,
+        }
+    }
+
     fn committed(&self, redemption: Redemption, permit: Option<BuyPermit>) -> Committed {
         self.notices.publish(redemption.id, redemption.version);
         Committed { redemption, permit }
@@ -139,15 +152,6 @@ impl Journal {
                 (is_next || stored.version == before.version).then_some(is_next)
             },
         ))
-    }
-}
-
-fn permit(next: &Redemption, effect: Option<&Effect>) -> Option<BuyPermit> {
-    match (&next.phase, effect) {
-        (Phase::Ordering(intent), Some(Effect::Buy)) => {
-            Some(BuyPermit::new(intent.wanted.clone(), intent.send_by, Seal { _private: () }))
-        }
-        _ => None,
     }
 }
 

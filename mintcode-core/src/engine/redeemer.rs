@@ -9,8 +9,9 @@ use tokio::sync::{mpsc, watch};
 
 use super::driver::Driver;
 use super::notices::Notices;
+use super::post::Post;
 use super::worker::Command;
-use crate::ids::{RedemptionId, WorkerId};
+use crate::ids::RedemptionId;
 use crate::ports::{Begin, BeginBy, Begun, Clock, Entropy, Inbox, Storage, StorageError, Vouchers};
 use crate::redemption::{Holder, HolderKey, Redemption, Snapshot, Wish, WishAnswer};
 use crate::voucher::{LabelKeys, Refusal, Shape, VoucherCode, VoucherHash, VoucherKeys};
@@ -32,7 +33,7 @@ pub(super) struct Inner {
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) driver: Arc<Driver>,
     pub(super) notices: Notices,
-    pub(super) worker: WorkerId,
+    pub(super) post: Arc<Post>,
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) labels: Mutex<Labels>,
 }
@@ -109,9 +110,16 @@ impl Inner {
             Ok(Begun::Same(_) | Begun::Refused(_)) | Err(_) => None,
         };
         if let Some(command) = command {
-            drop(self.commands.send(command).await);
+            self.tell(command).await;
         }
         answer
+    }
+
+    /// Tells this process's worker, if there is one: any worker finds what is stored, only later.
+    async fn tell(&self, command: Command) {
+        if self.post.worker().is_some() {
+            drop(self.commands.send(command).await);
+        }
     }
 }
 
@@ -148,7 +156,7 @@ impl Redeemer {
             address: address.map(|address| HolderKey::new(&self.0.keys.hmac("address", address.as_bytes()))),
             rules: Arc::clone(&self.0.driver.rules),
             id: RedemptionId::draw(&*self.0.entropy),
-            owner: Some(self.0.worker),
+            owner: self.0.post.worker(),
             now: self.0.clock.now(),
         };
         // A task of its own, since a customer who hangs up must not keep the worker from hearing of it.
@@ -233,7 +241,7 @@ impl Redeemer {
             let stored = inner.storage.append_inbox(id, Inbox::Wish(wish)).await;
             // Where the answer was lost, it may be there all the same.
             if matches!(stored, Ok(()) | Err(StorageError::Unknown(_))) {
-                drop(inner.commands.send(Command::Look(id)).await);
+                inner.tell(Command::Look(id)).await;
             }
             stored
         });

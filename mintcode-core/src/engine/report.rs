@@ -7,10 +7,12 @@ use serde::Serialize;
 
 use crate::ids::{PlanId, SkuId};
 use crate::ledger::margin::{Sums, TooLarge, Totals};
-use crate::money::Currency;
-use crate::ports::{LedgerTotal, PlanTotal, Reports, StorageError};
+use crate::money::{Amount, Currency};
+use crate::orphan::OrphanLoss;
+use crate::ports::{LedgerTotal, Orphans, PlanTotal, Reports, StorageError};
 
-/// The books and the attempts of a span of time. Money counts on the day it was booked, attempts on the day they began.
+/// The books and the attempts of a span of time. Money counts on the day it was booked, an orphan's loss on the day it was
+/// settled, attempts on the day they began.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
     /// From then on.
@@ -20,13 +22,30 @@ pub struct Report {
     /// The selling currency, in which all amounts are.
     pub currency: Currency,
     /// Everything together.
-    pub totals: Sums,
-    /// By day in UTC, for days on which something was booked.
+    pub totals: SpanSums,
+    /// By day in UTC, for days on which something was booked or lost.
     pub days: Vec<DaySums>,
     /// By SKU.
     pub skus: Vec<SkuSums>,
     /// By plan, in the order of SKUs and plans.
     pub plans: Vec<PlanSums>,
+}
+
+/// Everything that came in and went out in some time, what belongs to no SKU too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct SpanSums {
+    /// See [`Totals::delivered`].
+    pub delivered: u64,
+    /// See [`Totals::revenue`].
+    pub revenue: Amount,
+    /// See [`Totals::cost`].
+    pub cost: Amount,
+    /// See [`Totals::loss`].
+    pub loss: Amount,
+    /// What was charged for orders that no redemption knew of. No part of the cost.
+    pub orphan_loss: Amount,
+    /// Revenue less cost and less what orphans have cost.
+    pub margin: Amount,
 }
 
 /// The sums of one day.
@@ -36,7 +55,7 @@ pub struct DaySums {
     pub day: NaiveDate,
     /// Its sums.
     #[serde(flatten)]
-    pub sums: Sums,
+    pub sums: SpanSums,
 }
 
 /// The sums of one SKU.
@@ -85,32 +104,53 @@ pub enum ReportError {
 }
 
 impl Report {
-    /// Sums up what `reports` has from `from` until before `to`, in the selling `currency`.
+    /// Sums up what `reports` and `orphans` have from `from` until before `to`, in the selling `currency`.
     pub async fn read(
         reports: &dyn Reports,
+        orphans: &dyn Orphans,
         currency: Currency,
         from: DateTime<Utc>,
         to: DateTime<Utc>,
     ) -> Result<Self, ReportError> {
         let booked = reports.ledger_totals(from, to).await?;
         let plans = reports.plan_totals(from, to).await?;
+        let losses = orphans.orphan_losses(from, to).await?;
         let totals = summed(&booked, |_| Some(()))?.remove(&()).unwrap_or_default();
-        let days = summed(&booked, |row| Some(row.day))?.into_iter();
         let skus = summed(&booked, |row| Some(row.sku.clone()))?.into_iter();
         Ok(Self {
             from,
             to,
             currency,
-            totals: totals.sums()?,
-            days: days
-                .map(|(day, totals)| Ok(DaySums { day, sums: totals.sums()? }))
-                .collect::<Result<_, TooLarge>>()?,
+            totals: SpanSums::of(totals, &losses)?,
+            days: by_day(&booked, losses)?,
             skus: skus
                 .map(|(sku, totals)| Ok(SkuSums { sku, sums: totals.sums()? }))
                 .collect::<Result<_, TooLarge>>()?,
             plans: by_plan(plans, &booked)?,
         })
     }
+}
+
+impl SpanSums {
+    fn of(totals: Totals, losses: &[OrphanLoss]) -> Result<Self, TooLarge> {
+        let Sums { delivered, revenue, cost, loss, margin } = totals.sums()?;
+        let orphan_loss = Amount::checked_sum(losses.iter().map(|loss| loss.value)).ok_or(TooLarge)?;
+        let margin = margin.checked_sub(orphan_loss).ok_or(TooLarge)?;
+        Ok(Self { delivered, revenue, cost, loss, orphan_loss, margin })
+    }
+}
+
+/// Days on which something was booked and days on which an orphan was lost: one may be without the other.
+fn by_day(booked: &[LedgerTotal], losses: Vec<OrphanLoss>) -> Result<Vec<DaySums>, TooLarge> {
+    let mut days = BTreeMap::<NaiveDate, (Totals, Vec<OrphanLoss>)>::new();
+    for (day, totals) in summed(booked, |row| Some(row.day))? {
+        days.entry(day).or_default().0 = totals;
+    }
+    for loss in losses {
+        days.entry(loss.at.date_naive()).or_default().1.push(loss);
+    }
+    let rows = days.into_iter();
+    rows.map(|(day, (totals, losses))| Ok(DaySums { day, sums: SpanSums::of(totals, &losses)? })).collect()
 }
 
 /// `booked` by the key of each row; rows without one are left out.

@@ -1,25 +1,29 @@
-//! One configured supplier as the engine sees it: paced, with the newest order known.
+//! One configured supplier as the engine sees it: every request takes its place in the account's line first.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::pacer::{Held, Pacer};
+use super::line::{Held, Line};
+use super::pulse::Pulse;
+use super::recent::RecentOrders;
+use super::watchlist::Watchlist;
+use crate::budget::Class;
 use crate::money::{Amount, Currency, Rate};
 use crate::order::{ListedOrder, Order, OrderId, Sight};
 use crate::ports::{BuyError, BuyPermit, CallError, Profile, Supplier, Wanted};
 use crate::redemption::{CallFailure, Intent, NotBought, SupplierFacts};
 
-/// How long a look at the account or the catalogue may take.
+/// How long a call may take that is no purchase.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Pages of a hundred or so that a look for a lost purchase reads at most.
-const MOST_PAGES: u32 = 10;
-
 pub(super) struct SupplierDesk {
     supplier: Arc<dyn Supplier>,
     is_exclusive: bool,
     rate: Rate,
     newest: Mutex<Option<OrderId>>,
-    pacer: Pacer,
+    recent: RecentOrders,
+    pub(super) line: Arc<Line>,
+    /// Orders of this process that wait for their SMS.
+    pub(super) watchlist: Watchlist,
 }
 
 /// What a purchase brought.
@@ -39,9 +43,24 @@ pub(super) enum OrderCall {
 }
 
 impl SupplierDesk {
-    pub(super) fn new(supplier: Arc<dyn Supplier>, is_exclusive: bool, per_second: u32) -> Self {
-        let (newest, pacer) = (Mutex::new(None), Pacer::new(per_second));
-        Self { supplier, is_exclusive, rate: Rate::ONE, newest, pacer }
+    /// `longest_pause` is the longest one after a refusal for too many requests that names none.
+    pub(super) fn new(
+        supplier: Arc<dyn Supplier>,
+        is_exclusive: bool,
+        per_second: u32,
+        longest_pause: Duration,
+    ) -> Self {
+        let (newest, line) = (Mutex::new(None), Arc::new(Line::new(per_second, longest_pause)));
+        let watchlist = Watchlist::default();
+        Self {
+            supplier,
+            is_exclusive,
+            rate: Rate::ONE,
+            newest,
+            recent: RecentOrders::default(),
+            line,
+            watchlist,
+        }
     }
 
     /// The same where one unit of the supplier's currency is worth `rate` in the selling currency.
@@ -63,9 +82,26 @@ impl SupplierDesk {
         }
     }
 
-    /// How many requests get their turn within `window`.
-    pub(super) fn requests_within(&self, window: Duration) -> usize {
-        self.pacer.turns_within(window)
+    /// How many purchases surely get their turn within `window`.
+    pub(super) fn purchases_within(&self, window: Duration) -> usize {
+        self.line.places_within(Class::Buy, window)
+    }
+
+    /// Whether the account is ours alone and has a list of its orders, so that lost ones can be found.
+    pub(super) fn can_find_orders(&self) -> bool {
+        self.is_exclusive && self.supplier.capabilities().lists_orders
+    }
+
+    pub(super) fn lists_orders(&self) -> bool {
+        self.supplier.capabilities().lists_orders
+    }
+
+    pub(super) fn minimum_cancel_age(&self) -> Duration {
+        self.supplier.capabilities().minimum_cancel_age
+    }
+
+    pub(super) fn rate(&self) -> Rate {
+        self.rate
     }
 
     pub(super) fn know(&self, order: &OrderId) {
@@ -77,12 +113,16 @@ impl SupplierDesk {
 
     /// Waits for a purchase's turn; what it says if the account is told to wait.
     pub(super) async fn turn_to_buy(&self) -> Result<(), NotBought> {
-        self.pacer.turn().await.map_err(|Held(left)| throttled(Some(left)))
+        self.line.turn(Class::Buy).await.map_err(|Held(left)| throttled(Some(left)))
     }
 
     /// Sends one purchase, once.
     pub(super) async fn buy(&self, permit: BuyPermit) -> Bought {
-        match self.supplier.buy(permit).await {
+        let answer = self.supplier.buy(permit).await;
+        if !matches!(answer, Err(BuyError::Throttled { .. } | BuyError::NotSent(_) | BuyError::Unclear(_))) {
+            self.line.went_through();
+        }
+        match answer {
             Ok(order) => {
                 self.know(&order.id);
                 Bought::Order(order)
@@ -94,7 +134,7 @@ impl SupplierDesk {
                 Bought::Nothing(NotBought::NotSent)
             }
             Err(BuyError::Throttled { retry_after }) => {
-                self.hold(retry_after);
+                self.line.hit(retry_after);
                 Bought::Nothing(throttled(retry_after))
             }
             Err(error @ BuyError::Unclear(_)) => {
@@ -104,72 +144,72 @@ impl SupplierDesk {
         }
     }
 
-    pub(super) async fn order(&self, order: &OrderId, call: OrderCall) -> Result<Sight, CallFailure> {
-        let turn = match call {
-            OrderCall::Check => self.pacer.turn_to_look().await,
-            OrderCall::Finish | OrderCall::Cancel | OrderCall::Ban => self.pacer.turn().await,
+    /// Calls about an order. A worker whose `pulse` stops while it stands in line sends nothing any more.
+    pub(super) async fn order(
+        &self,
+        order: &OrderId,
+        call: OrderCall,
+        pulse: &Pulse,
+    ) -> Result<Sight, CallFailure> {
+        let class = match call {
+            OrderCall::Check => Class::Poll,
+            OrderCall::Finish | OrderCall::Cancel | OrderCall::Ban => Class::Settle,
         };
-        turn.map_err(waiting)?;
-        let answer = match call {
-            OrderCall::Check => self.supplier.check(order).await,
-            OrderCall::Finish => self.supplier.finish(order).await,
-            OrderCall::Cancel => self.supplier.cancel(order).await,
-            OrderCall::Ban => self.supplier.ban(order).await,
-        };
-        answer.map_err(|error| self.failure(&error))
+        self.line.turn(class).await.map_err(waiting)?;
+        if !pulse.is_alive() {
+            return Err(CallFailure::Unclear);
+        }
+        let answer = tokio::time::timeout(PATIENCE, async {
+            match call {
+                OrderCall::Check => self.supplier.check(order).await,
+                OrderCall::Finish => self.supplier.finish(order).await,
+                OrderCall::Cancel => self.supplier.cancel(order).await,
+                OrderCall::Ban => self.supplier.ban(order).await,
+            }
+        });
+        self.told(answer.await.map_err(|_| CallFailure::Unclear)?)
     }
 
-    /// Reads the newest orders, back to one known before `intent` or to the list's end. The flag tells whether it got there.
+    /// The next orders behind the newest `skip`.
+    pub(super) async fn page(&self, skip: u64, class: Class) -> Result<Vec<ListedOrder>, CallFailure> {
+        self.line.turn(class).await.map_err(waiting)?;
+        let page = tokio::time::timeout(PATIENCE, self.supplier.recent_orders(skip)).await;
+        let page = self.told(page.map_err(|_| CallFailure::Unclear)?)?;
+        if let Some(newest) = page.iter().map(|listed| &listed.order.id).max() {
+            self.know(newest);
+        }
+        Ok(page)
+    }
+
+    /// The newest orders that may be the purchase of `intent`. The flag tells whether the list was read back to one known
+    /// before it, or to its end.
     pub(super) async fn orders_since(
         &self,
         intent: &Intent,
         skew: Duration,
     ) -> Result<(Vec<ListedOrder>, bool), CallFailure> {
-        let mut orders: Vec<ListedOrder> = Vec::new();
-        let is_witness = |listed: &ListedOrder| {
-            intent.newest_known.as_ref().is_some_and(|newest| listed.order.id <= *newest)
-                || listed.order.created_at < intent.intended_at - skew
-        };
-        for _ in 0..MOST_PAGES {
-            self.pacer.turn_to_look().await.map_err(waiting)?;
-            // Rows are counted rather than pages: how many the supplier tells at once is its own affair.
-            let skip = u64::try_from(orders.len()).unwrap_or(u64::MAX);
-            let page = self.supplier.recent_orders(skip).await.map_err(|error| self.failure(&error))?;
-            for listed in &page {
-                self.know(&listed.order.id);
-            }
-            let is_whole = page.is_empty() || page.iter().any(is_witness);
-            orders.extend(page);
-            if is_whole {
-                return Ok((orders, true));
-            }
-        }
-        Ok((orders, false))
+        self.recent.since(intent, skew, |skip| self.page(skip, Class::List)).await
     }
 
     /// Learns the newest order the supplier has, so that a purchase whose answer is lost can be told from older ones.
     pub(super) async fn learn_newest(&self) {
-        if !self.supplier.capabilities().lists_orders {
-            return;
-        }
-        match self.supplier.recent_orders(0).await {
-            Ok(orders) => orders.iter().for_each(|listed| self.know(&listed.order.id)),
-            Err(error) => {
-                tracing::warn!(error = %Chain(&error), "the supplier's newest orders could not be read");
-            }
+        if self.lists_orders()
+            && let Err(failure) = self.page(0, Class::List).await
+        {
+            tracing::warn!(?failure, "the supplier's newest orders could not be read");
         }
     }
 
     /// Looks at the account.
     pub(super) async fn profile(&self) -> Result<Profile, CallFailure> {
-        self.pacer.turn_to_look().await.map_err(waiting)?;
+        self.line.turn(Class::List).await.map_err(waiting)?;
         let looked = tokio::time::timeout(PATIENCE, self.supplier.profile()).await;
-        looked.map_err(|_| CallFailure::Unclear)?.map_err(|error| self.failure(&error))
+        self.told(looked.map_err(|_| CallFailure::Unclear)?)
     }
 
     /// What the catalogue says a number costs, if it says so.
     pub(super) async fn listed_price(&self, wanted: &Wanted) -> Result<Option<Amount>, CallError> {
-        if let Err(Held(left)) = self.pacer.turn_to_look().await {
+        if let Err(Held(left)) = self.line.turn(Class::List).await {
             return Err(CallError::Throttled { retry_after: Some(left) });
         }
         // The catalogue has limits of its own, so that its refusals hold no purchase back.
@@ -177,10 +217,18 @@ impl SupplierDesk {
         asked.unwrap_or_else(|late| Err(CallError::Unclear(late.into())))
     }
 
+    fn told<T>(&self, answer: Result<T, CallError>) -> Result<T, CallFailure> {
+        // Whatever else it says, an answer is proof that requests get through again.
+        if !matches!(answer, Err(CallError::Throttled { .. } | CallError::Unclear(_))) {
+            self.line.went_through();
+        }
+        answer.map_err(|error| self.failure(&error))
+    }
+
     fn failure(&self, error: &CallError) -> CallFailure {
         match error {
             CallError::Throttled { retry_after } => {
-                self.hold(*retry_after);
+                self.line.hit(*retry_after);
                 CallFailure::Throttled { retry_after: *retry_after }
             }
             CallError::Stopped(stop) => {
@@ -195,11 +243,6 @@ impl SupplierDesk {
                 CallFailure::Unclear
             }
         }
-    }
-
-    /// The whole account pauses, for a second where the supplier does not say how long.
-    fn hold(&self, asked: Option<Duration>) {
-        self.pacer.hold(asked.unwrap_or(Duration::from_secs(1)));
     }
 }
 

@@ -7,11 +7,12 @@ use chrono::{DateTime, Utc};
 
 use super::issuer::{Issuer, MintError};
 use super::report::{Report, ReportError};
+use crate::alert::{Alert, AlertChange};
 use crate::health::{Account, Health, Outlook, Source};
 use crate::ids::{BatchId, PlanId, RedemptionId, SkuId, SupplierName};
 use crate::ports::{
-    AlertRow, Alerts, Catalogue, ChangeError, Inbox, NewBatch, PlanChange, Put, RedemptionSearch, Reports,
-    SkuError, Storage, StorageError, VoucherTrail, Vouchers,
+    AlertRow, Alerts, Catalogue, ChangeError, Inbox, NewBatch, Observed, Orphans, PlanChange, Put,
+    RedemptionSearch, Reports, SkuError, Storage, StorageError, VoucherTrail, Vouchers,
 };
 use crate::redemption::{ChoiceRecord, Context, Redemption, Timing, Wish, WishAnswer, weigh_wish};
 use crate::rules::Rules;
@@ -21,11 +22,12 @@ use crate::voucher::{VoidReason, Voucher, VoucherCode, VoucherEvent, VoucherHash
 /// Answers operators. Cheap to clone; needs no engine at work.
 #[derive(Clone)]
 pub struct Support {
-    storage: Arc<dyn Storage>,
-    reports: Arc<dyn Reports>,
-    alerts: Arc<dyn Alerts>,
-    issuer: Issuer,
-    rules: Arc<Rules>,
+    pub(super) storage: Arc<dyn Storage>,
+    pub(super) reports: Arc<dyn Reports>,
+    pub(super) alerts: Arc<dyn Alerts>,
+    pub(super) orphans: Arc<dyn Orphans>,
+    pub(super) issuer: Issuer,
+    pub(super) rules: Arc<Rules>,
 }
 
 /// Why an operator's wish was not granted.
@@ -108,19 +110,16 @@ impl Support {
     /// Support work over `storage`.
     pub fn new<S>(storage: Arc<S>, issuer: Issuer, rules: Arc<Rules>) -> Self
     where
-        S: Storage + Reports + Alerts + 'static,
+        S: Storage + Reports + Alerts + Orphans + 'static,
     {
-        Self { reports: Arc::<S>::clone(&storage), alerts: Arc::<S>::clone(&storage), storage, issuer, rules }
-    }
-
-    pub(super) fn over(
-        storage: Arc<dyn Storage>,
-        reports: Arc<dyn Reports>,
-        alerts: Arc<dyn Alerts>,
-        issuer: Issuer,
-        rules: Arc<Rules>,
-    ) -> Self {
-        Self { storage, reports, alerts, issuer, rules }
+        Self {
+            reports: Arc::<S>::clone(&storage),
+            alerts: Arc::<S>::clone(&storage),
+            orphans: Arc::<S>::clone(&storage),
+            storage,
+            issuer,
+            rules,
+        }
     }
 
     fn vouchers(&self) -> &dyn Vouchers {
@@ -257,6 +256,26 @@ impl Support {
         self.wish(id, Wish::Release).await
     }
 
+    /// Ends a redemption's quarantine, and with it the alert that told of it: a worker takes the redemption over within a
+    /// second or so. [`SupportError::NotAllowed`] where it is in none.
+    pub async fn resume(&self, id: RedemptionId) -> Result<Redemption, SupportError> {
+        let redemption = self.storage.redemption(id).await?.ok_or(SupportError::NotFound)?;
+        if !self.storage.resume(id).await? {
+            return Err(SupportError::NotAllowed { state: redemption.phase.name(), event: "resume" });
+        }
+        tracing::info!(voucher = %redemption.mask, "an operator resumed a redemption");
+        let alert = Alert::Quarantined { voucher: redemption.mask, sku: redemption.sku.clone() };
+        let cleared = Observed {
+            health: Vec::new(),
+            accounts: Vec::new(),
+            alerts: vec![AlertChange::clear(&alert)],
+            rules: self.rules.health,
+            now: self.issuer.clock.now(),
+        };
+        self.storage.observe(cleared).await?;
+        Ok(redemption)
+    }
+
     /// The wish is stored, and granted by whoever drives the redemption, within a second or so.
     async fn wish(&self, id: RedemptionId, wish: Wish) -> Result<Redemption, SupportError> {
         let redemption = self.storage.redemption(id).await?.ok_or(SupportError::NotFound)?;
@@ -309,7 +328,7 @@ impl Support {
 
     /// What was delivered, what it cost, and how plans did from `from` until before `to`.
     pub async fn report(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Report, ReportError> {
-        Report::read(&*self.reports, self.rules.rates.selling, from, to).await
+        Report::read(&*self.reports, &*self.orphans, self.rules.rates.selling, from, to).await
     }
 
     /// Alerts, newest first; only those that are open if `open`.

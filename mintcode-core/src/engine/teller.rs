@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
-
+use super::driver::Driver;
+use super::pulse::Pulse;
 use super::supplier_desk::Chain;
 use crate::ports::{AlertRow, AlertSink, Alerts, Clock, StorageError};
 
@@ -18,35 +18,34 @@ const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 
 pub(super) struct Teller {
-    alerts: Arc<dyn Alerts>,
-    sink: Option<Arc<dyn AlertSink>>,
-    clock: Arc<dyn Clock>,
-    alerted: Arc<Notify>,
+    pub(super) alerts: Arc<dyn Alerts>,
+    pub(super) sink: Option<Arc<dyn AlertSink>>,
+    pub(super) driver: Arc<Driver>,
+    pub(super) pulse: Arc<Pulse>,
 }
 
 impl Teller {
-    pub(super) fn new(
-        alerts: Arc<dyn Alerts>,
-        sink: Option<Arc<dyn AlertSink>>,
-        clock: Arc<dyn Clock>,
-        alerted: Arc<Notify>,
-    ) -> Self {
-        Self { alerts, sink, clock, alerted }
-    }
-
     pub(super) async fn run(self: Arc<Self>) {
+        let alerted = self.driver.journal.alerted();
         loop {
             if let Err(error) = self.tell_all().await {
                 tracing::warn!(error = %Chain(&error), "alerts could not be read or noted");
             }
             // Looked for all the same now and then, so a notice too few only costs time.
-            drop(tokio::time::timeout(LOOK_EVERY, self.alerted.notified()).await);
+            drop(tokio::time::timeout(LOOK_EVERY, alerted.notified()).await);
         }
     }
 
     async fn tell_all(&self) -> Result<(), StorageError> {
-        for alert in self.alerts.untold(self.clock.now(), AT_ONCE).await? {
-            let again_at = self.tell(&alert).await.map(|pause| self.clock.now() + pause);
+        let untold = self.alerts.untold(self.driver.clock.now(), AT_ONCE).await?;
+        // Of several workers one tells, so that each alert is told once.
+        if untold.is_empty()
+            || !self.driver.has_chore("tell alerts", self.driver.timing.worker_ttl, &self.pulse).await
+        {
+            return Ok(());
+        }
+        for alert in untold {
+            let again_at = self.tell(&alert).await.map(|pause| self.driver.clock.now() + pause);
             self.alerts.told(alert.id, again_at).await?;
         }
         Ok(())

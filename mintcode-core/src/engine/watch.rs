@@ -9,7 +9,7 @@ use crate::alert::{Alert, AlertChange};
 use crate::health::{AccountChange, AccountEvent, HealthChange, HealthEvent, Off, WhyOff};
 use crate::ids::SupplierName;
 use crate::money::Amount;
-use crate::ports::{Observed, Profile, Reports, Stop, Wanted};
+use crate::ports::{Clock, Observed, Profile, Reports, Stop, Wanted};
 use crate::redemption::CallFailure;
 
 /// How often each account is looked at.

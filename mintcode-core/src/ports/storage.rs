@@ -28,8 +28,8 @@ pub enum StorageError {
     /// Another worker owns it by now. Nothing changed, and the caller must drop it.
     #[error("another worker owns it")]
     Fenced,
-    /// Another attempt claimed the order first. Nothing changed.
-    #[error("the order is claimed by another attempt")]
+    /// Another attempt claimed the order first, or it is an orphan. Nothing changed.
+    #[error("the order is claimed already")]
     Claimed,
     /// Another attempt probes the source by now. Nothing changed, and the plan has to be chosen again.
     #[error("another attempt probes the source")]
@@ -157,6 +157,19 @@ impl Commit {
     }
 }
 
+/// A worker's wish for work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Adopt {
+    /// Who takes over.
+    pub worker: WorkerId,
+    /// How many redemptions at most.
+    pub limit: u32,
+    /// How often a redemption may be taken over before anybody has driven it through a turn.
+    pub most_takeovers: u32,
+    /// Now.
+    pub now: DateTime<Utc>,
+}
+
 /// Something learnt outside of a redemption.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observed {
@@ -178,6 +191,11 @@ pub struct Observed {
 pub enum Inbox {
     /// A wish.
     Wish(Wish),
+    /// Somebody saw that there is news about an order: whoever drives the redemption looks at it.
+    News {
+        /// The order.
+        order: OrderId,
+    },
     /// A purchase's answer that came late: an order.
     OrderSeen {
         /// The attempt.
@@ -206,7 +224,7 @@ pub struct InboxItem {
 /// What storage knows about a page of the supplier's orders.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims {
-    /// Those that an attempt has claimed.
+    /// Those that an attempt has claimed, or that are orphans.
     pub claimed: BTreeSet<OrderId>,
     /// When the earliest unresolved attempt of the same plan by another redemption began that is still in `ordering`.
     pub other_send_window: Option<DateTime<Utc>>,
@@ -243,12 +261,23 @@ pub trait Storage: Send + Sync {
     /// The snapshots of a redemption with a version above `after`, oldest first, at most `limit`.
     async fn history(&self, id: RedemptionId, after: u64, limit: u32) -> Result<Vec<Snapshot>, StorageError>;
 
-    /// Takes over up to `limit` redemptions that are not at rest and not owned by `worker`, oldest first: each gets
-    /// the next epoch and `worker` as its owner.
-    async fn adopt(&self, worker: WorkerId, limit: u32) -> Result<Vec<Redemption>, StorageError>;
+    /// Takes over redemptions that are not at rest and whose owner is not among the [`Workers`](super::Workers), or that
+    /// have none, oldest first: each gets the next epoch, the worker as its owner, and one more takeover if it had an
+    /// owner before. One that was taken over [`Adopt::most_takeovers`] times is put into quarantine instead, beside the
+    /// limit: it loses its owner, [`Alert::Quarantined`](crate::alert::Alert::Quarantined) is raised, and nobody takes it
+    /// over until it is [resumed](Storage::resume). An empty answer means that nothing is left to take over.
+    async fn adopt(&self, adopt: Adopt) -> Result<Vec<Redemption>, StorageError>;
 
-    /// Takes over one redemption, at rest or not: the next epoch, and `worker` as its owner. One that `worker` owns
-    /// already comes back as it is; `None` where there is no such redemption.
+    /// Notes that the worker has driven these redemptions through a turn and lives: as far as it owns them, their count of
+    /// takeovers begins anew.
+    async fn outlived(&self, worker: WorkerId, redemptions: &[RedemptionId]) -> Result<(), StorageError>;
+
+    /// Ends a redemption's quarantine. `false` where it is in none.
+    async fn resume(&self, id: RedemptionId) -> Result<bool, StorageError>;
+
+    /// Takes over one redemption, at rest or not, whose owner is not among the [`Workers`](super::Workers), or that has
+    /// none: the next epoch, `worker` as its owner, and one more takeover if it had one before. One that `worker` owns already comes back as it is; `None` where
+    /// another worker owns it, where it is in quarantine, or where there is no such redemption.
     async fn adopt_one(&self, worker: WorkerId, id: RedemptionId)
     -> Result<Option<Redemption>, StorageError>;
 
@@ -258,8 +287,8 @@ pub trait Storage: Send + Sync {
     /// What is in the redemption's inbox, in the order of arrival.
     async fn inbox(&self, redemption: RedemptionId) -> Result<Vec<InboxItem>, StorageError>;
 
-    /// Redemptions with something in their inbox, at most `limit`.
-    async fn inboxes(&self, limit: u32) -> Result<Vec<RedemptionId>, StorageError>;
+    /// Redemptions with something in their inbox that `worker` owns or may take over, at most `limit`; none in quarantine.
+    async fn inboxes(&self, worker: WorkerId, limit: u32) -> Result<Vec<RedemptionId>, StorageError>;
 
     /// Removes inbox items that no longer apply.
     async fn discard_inbox(&self, items: &[i64]) -> Result<(), StorageError>;
@@ -274,6 +303,13 @@ pub trait Storage: Send + Sync {
         except: RedemptionId,
     ) -> Result<Claims, StorageError>;
 
+    /// Which redemptions that are not at rest have claimed one of `orders`, in no promised order.
+    async fn holders(
+        &self,
+        supplier: &SupplierName,
+        orders: &[OrderId],
+    ) -> Result<Vec<(OrderId, RedemptionId)>, StorageError>;
+
     /// A SKU with how the sources and accounts of its plans do, all as of one moment; `None` where there is no such SKU.
     async fn outlook(&self, sku: &SkuId) -> Result<Option<(Sku, Outlook)>, StorageError>;
 
@@ -284,6 +320,6 @@ pub trait Storage: Send + Sync {
     /// Removes counts of redemptions that no cap looks at any more, and returns how many.
     async fn forget_idle(&self, now: DateTime<Utc>) -> Result<u64, StorageError>;
 
-    /// The newest claimed order at a supplier.
+    /// The newest claimed order at a supplier, orphans included.
     async fn newest_order(&self, supplier: &SupplierName) -> Result<Option<OrderId>, StorageError>;
 }

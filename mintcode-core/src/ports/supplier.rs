@@ -1,10 +1,13 @@
 //! Whoever sells numbers.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
+use super::clock::Clock;
 use crate::engine::journal;
 use crate::money::{Amount, Currency};
 use crate::order::{ListedOrder, Order, OrderId, Sight};
@@ -16,7 +19,7 @@ use crate::order::{ListedOrder, Order, OrderId, Sight};
 ///
 /// ```compile_fail
 /// # use mintcode_core::ports::BuyPermit;
-/// let permit = BuyPermit { wanted: todo!(), send_by: todo!(), _journal: todo!() };
+/// let permit = BuyPermit { wanted: todo!(), window: todo!(), _journal: todo!() };
 /// ```
 ///
 /// ```compile_fail
@@ -29,13 +32,13 @@ use crate::order::{ListedOrder, Order, OrderId, Sight};
 #[must_use = "a durable intent without its purchase has to be settled as uncertain"]
 pub struct BuyPermit {
     wanted: Wanted,
-    send_by: DateTime<Utc>,
+    window: SendWindow,
     _journal: journal::Seal,
 }
 
 impl BuyPermit {
-    pub(crate) fn new(wanted: Wanted, send_by: DateTime<Utc>, seal: journal::Seal) -> Self {
-        Self { wanted, send_by, _journal: seal }
+    pub(crate) fn new(wanted: Wanted, window: SendWindow, seal: journal::Seal) -> Self {
+        Self { wanted, window, _journal: seal }
     }
 
     /// What is to be bought.
@@ -44,10 +47,35 @@ impl BuyPermit {
         &self.wanted
     }
 
-    /// The request must not leave after this moment.
+    /// While it is open the request may leave, and never after.
     #[must_use]
-    pub fn send_by(&self) -> DateTime<Utc> {
-        self.send_by
+    pub fn window(&self) -> &SendWindow {
+        &self.window
+    }
+}
+
+/// The time in which a purchase may be sent, by the engine's own clock: no other clock decides on it.
+#[derive(Clone)]
+pub struct SendWindow {
+    send_by: DateTime<Utc>,
+    clock: Arc<dyn Clock>,
+}
+
+impl SendWindow {
+    pub(crate) fn new(send_by: DateTime<Utc>, clock: Arc<dyn Clock>) -> Self {
+        Self { send_by, clock }
+    }
+
+    /// Whether the purchase may still be sent.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.clock.now() <= self.send_by
+    }
+}
+
+impl fmt::Debug for SendWindow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendWindow").field("send_by", &self.send_by).finish_non_exhaustive()
     }
 }
 
@@ -170,7 +198,7 @@ pub trait Supplier: Send + Sync {
     /// Looks at the account.
     async fn profile(&self) -> Result<Profile, CallError>;
 
-    /// Buys one number: one request, sent before [`BuyPermit::send_by`] or not at all.
+    /// Buys one number: one request, sent while [`BuyPermit::window`] is open or not at all.
     async fn buy(&self, permit: BuyPermit) -> Result<Order, BuyError>;
 
     /// Looks at an order and its messages. Changes nothing.

@@ -256,8 +256,16 @@ pub struct Timing {
     pub too_early_wait: Duration,
     /// A number is given back this long before its own end.
     pub expiry_margin: Duration,
-    /// How often inboxes are looked into, where others put wishes without a word.
+    /// How often inboxes are looked into, where others put wishes without a word, and work is looked for that nobody does.
     pub inbox_look: Duration,
+    /// How long a worker counts as alive after it was last heard of.
+    pub worker_ttl: Duration,
+    /// How often a worker is heard of.
+    pub heartbeat: Duration,
+    /// How old an order is at least before it counts as one that nobody knows of.
+    pub orphan_age: Duration,
+    /// How often such orders are looked for.
+    pub sweep_interval: Duration,
 }
 
 impl Default for Timing {
@@ -276,6 +284,10 @@ impl Default for Timing {
             too_early_wait: secs(30),
             expiry_margin: secs(10),
             inbox_look: secs(1),
+            worker_ttl: secs(30),
+            heartbeat: secs(10),
+            orphan_age: secs(100),
+            sweep_interval: secs(30),
         }
     }
 }

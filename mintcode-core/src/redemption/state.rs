@@ -68,6 +68,9 @@ pub struct Redemption {
     /// The worker that drives it. Kept by the storage beside the state.
     #[serde(skip)]
     pub owner: Option<WorkerId>,
+    /// How often it was taken over since anybody last drove it through a turn. Kept by the storage beside the state.
+    #[serde(skip)]
+    pub takeovers: u32,
     /// The redemption of the same voucher that followed. Kept by the storage beside the state.
     #[serde(skip)]
     pub next: Option<RedemptionId>,
@@ -291,6 +294,7 @@ impl Redemption {
             version: 1,
             epoch: 1,
             owner: None,
+            takeovers: 0,
             next: None,
         }
     }

@@ -129,15 +129,14 @@ impl Step<'_> {
 
     /// When an order is looked at again: often while young, rarer with age.
     fn next_poll(&self, held: &super::Held) -> DateTime<Utc> {
-        let timing = self.context.timing;
         let age = (self.now - held.intent.intended_at).to_std().unwrap_or(Duration::ZERO);
-        self.now + (age / 10).clamp(timing.poll_min, timing.poll_max.max(timing.poll_min))
+        self.now + self.context.timing.look_pause(age)
     }
 }
 
 /// How long to wait before the supplier is asked again to settle an order, after `asked` times: 1 s at first, 30 s
 /// soon, ten minutes for one that never answers.
-fn settle_pause(asked: u32) -> Duration {
+pub(crate) fn settle_pause(asked: u32) -> Duration {
     match asked {
         0..=4 => Duration::from_secs(1 << asked),
         5..=9 => Duration::from_secs(30),

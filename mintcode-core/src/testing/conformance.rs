@@ -14,7 +14,8 @@
 //! ```
 //!
 //! Cases compare whole values that are read back, not only answers. Their times are whole microseconds: a storage may
-//! cut finer parts off.
+//! cut finer parts off. Storage that goes by [a clock of its own](crate::ports::Workers::enlist) passes as well as one that
+//! goes by its callers': cases that depend on which of them it is find out.
 
 #![allow(
     clippy::missing_panics_doc,
@@ -25,13 +26,17 @@
 pub mod alerts;
 pub mod batches;
 pub mod begin;
+pub mod budgets;
 pub mod catalogue;
 pub mod choices;
+pub mod chores;
 pub mod claims;
 pub mod commit;
 pub mod inbox;
 pub mod ledger;
+pub mod orphans;
 pub mod ownership;
+pub mod quarantine;
 pub mod replacing;
 pub mod searching;
 pub mod sources;
@@ -40,23 +45,24 @@ pub mod trails;
 pub mod velocity;
 pub mod wishes;
 pub mod withholding;
+pub mod workers;
 
 use std::sync::Arc;
 
-use crate::ports::{Alerts, Catalogue, Reports, Storage, Vouchers};
+use crate::ports::{Alerts, Catalogue, Orphans, Reports, Storage, Vouchers, Workers};
 
 /// What the suite tests: one thing that implements every storage port.
-pub trait AllPorts: Storage + Catalogue + Vouchers + Reports + Alerts {}
+pub trait AllPorts: Storage + Workers + Orphans + Catalogue + Vouchers + Reports + Alerts {}
 
-impl<T: Storage + Catalogue + Vouchers + Reports + Alerts> AllPorts for T {}
+impl<T: Storage + Workers + Orphans + Catalogue + Vouchers + Reports + Alerts> AllPorts for T {}
 
 /// Storage with nothing in it, as a case gets it.
 pub type Subject = Arc<dyn AllPorts>;
 
 /// Makes every case of the suite a test.
 ///
-/// Takes an expression that makes a future of empty storage, which implements [`Storage`], [`Catalogue`], [`Vouchers`],
-/// [`Reports`] and [`Alerts`]; see [the module](crate::testing::conformance).
+/// Takes an expression that makes a future of empty storage, which implements [`Storage`], [`Workers`], [`Orphans`],
+/// [`Catalogue`], [`Vouchers`], [`Reports`] and [`Alerts`]; see [the module](crate::testing::conformance).
 #[macro_export]
 macro_rules! storage_conformance {
     (@cases $fresh:expr => $($group:ident: $($case:ident,)+;)+) => {
@@ -130,13 +136,57 @@ macro_rules! storage_conformance {
                 an_adopted_redemption_can_be_changed_by_its_new_owner,
                 the_oldest_are_adopted_first,
                 own_redemptions_are_not_adopted,
+                a_living_workers_redemptions_are_not_adopted,
                 redemptions_without_an_owner_are_adopted,
                 redemptions_at_rest_are_not_adopted,
                 unsettled_redemptions_are_adopted,
                 two_adopters_get_nothing_twice,
                 one_redemption_is_adopted_at_rest_or_not,
+                of_many_at_once_one_adopts_a_redemption,
                 an_own_redemption_is_adopted_without_a_new_epoch,
                 an_unknown_redemption_is_not_adopted,
+            ;
+            quarantine:
+                takeovers_are_counted_until_a_change,
+                one_that_is_adopted_alone_is_counted,
+                whoever_outlives_a_turn_begins_the_count_anew,
+                a_redemption_that_keeps_losing_its_owner_is_put_into_quarantine,
+                the_most_takeovers_are_the_adopters_to_say,
+                nobody_takes_over_what_is_in_quarantine,
+                what_goes_into_quarantine_takes_no_place,
+                a_resumed_redemption_is_taken_over_again,
+                a_resumed_redemption_can_come_into_quarantine_again,
+                nothing_is_resumed_that_is_in_no_quarantine,
+            ;
+            workers:
+                whoever_enlists_is_listed_without_a_beat,
+                every_beat_is_counted,
+                many_beats_at_once_are_all_counted,
+                whoever_enlists_again_stays_as_it_is,
+                a_clock_of_its_own_is_told_with_every_answer,
+                a_worker_that_is_not_enlisted_is_fenced,
+                whoever_is_alone_strikes_all_others_off,
+                a_worker_that_was_heard_of_is_not_struck_off,
+                of_many_observers_one_strikes_off,
+                a_retired_workers_redemptions_are_taken_over_at_once,
+            ;
+            chores:
+                a_chore_is_done_by_one_worker,
+                a_chore_is_free_after_its_term,
+                a_chore_is_kept_by_taking_it_again,
+                a_chore_is_never_cut_short,
+                a_chore_is_free_when_its_worker_is_gone,
+                only_workers_get_chores,
+                of_many_at_once_one_gets_a_chore,
+            ;
+            budgets:
+                leases_stand_in_one_line,
+                every_account_has_a_budget_of_its_own,
+                leases_at_once_get_places_of_their_own,
+                a_hit_blocks_the_account,
+                a_budget_is_kept_whole,
+                a_proof_without_a_trial_ends_no_pause,
+                a_hit_among_leases_is_not_lost,
             ;
             inbox:
                 every_kind_of_item_is_read_back_whole,
@@ -144,15 +194,37 @@ macro_rules! storage_conformance {
                 ids_are_never_used_again,
                 only_the_named_items_are_discarded,
                 redemptions_with_something_in_their_inbox_are_named_once,
+                only_those_are_named_that_the_worker_may_drive,
+                redemptions_at_rest_are_named_as_well,
                 an_unknown_redemption_cannot_be_told_anything,
             ;
             claims:
                 claimed_orders_are_told,
+                the_holders_of_orders_are_told,
                 the_earliest_other_purchase_under_way_is_told,
                 purchases_of_other_plans_are_left_out,
                 purchases_with_an_answer_are_left_out,
                 the_newest_order_is_the_highest_number,
                 the_newest_order_is_told_by_supplier,
+            ;
+            orphans:
+                an_account_is_worked_with_since_the_first_asking,
+                many_at_once_agree_since_when_an_account_is_worked_with,
+                an_order_that_nobody_knows_is_claimed,
+                an_orphan_is_claimed_once,
+                a_settled_orphan_is_not_claimed_again,
+                of_many_at_once_one_claims_an_orphan,
+                an_attempts_order_is_no_orphan,
+                orders_of_a_plan_with_an_unresolved_attempt_are_left_alone,
+                an_orphan_cannot_be_adopted,
+                an_order_is_an_attempts_or_an_orphan,
+                an_orphan_may_be_settled_when_it_is_found,
+                open_orphans_are_told_oldest_first,
+                an_orphan_is_stored_as_it_is_now,
+                a_stale_change_of_an_orphan_is_a_conflict,
+                of_many_changes_of_an_orphan_one_is_stored,
+                losses_are_told_by_supplier_and_time,
+                an_orphan_holds_nobody_up,
             ;
             catalogue:
                 a_sku_is_read_back_whole,
@@ -282,8 +354,39 @@ macro_rules! storage_conformance {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use chrono::{DateTime, TimeDelta, Utc};
+
+    use crate::ports::Clock;
+    use crate::testing::TokioClock;
+
     mod memory {
         crate::storage_conformance!(async { crate::testing::MemoryStorage::new() });
+    }
+
+    /// Storage that is somewhere else, where it is another day.
+    mod memory_with_a_clock {
+        use std::sync::Arc;
+
+        use crate::testing::conformance::tests::ElsewhereClock;
+
+        crate::storage_conformance!(async {
+            crate::testing::MemoryStorage::with_clock(Arc::new(ElsewhereClock::default()))
+        });
+    }
+
+    #[derive(Default)]
+    struct ElsewhereClock(TokioClock);
+
+    impl Clock for ElsewhereClock {
+        fn now(&self) -> DateTime<Utc> {
+            self.0.now() + TimeDelta::days(1_000)
+        }
+
+        fn uptime(&self) -> Duration {
+            self.0.uptime()
+        }
     }
 
     #[test]
@@ -293,8 +396,13 @@ mod tests {
             include_str!("conformance/begin.rs"),
             include_str!("conformance/commit.rs"),
             include_str!("conformance/ownership.rs"),
+            include_str!("conformance/quarantine.rs"),
+            include_str!("conformance/workers.rs"),
+            include_str!("conformance/chores.rs"),
+            include_str!("conformance/budgets.rs"),
             include_str!("conformance/inbox.rs"),
             include_str!("conformance/claims.rs"),
+            include_str!("conformance/orphans.rs"),
             include_str!("conformance/catalogue.rs"),
             include_str!("conformance/batches.rs"),
             include_str!("conformance/trails.rs"),
@@ -317,6 +425,6 @@ mod tests {
             assert!(suite.contains(&format!(" {case},\n")), "{case} is missing in storage_conformance!");
             counted += 1;
         }
-        assert!(counted >= 150, "{counted} cases");
+        assert!(counted >= 210, "{counted} cases");
     }
 }

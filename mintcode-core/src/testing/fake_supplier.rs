@@ -247,7 +247,7 @@ impl Supplier for FakeSupplier {
     }
 
     async fn buy(&self, permit: BuyPermit) -> Result<Order, BuyError> {
-        if self.clock.now() > permit.send_by() {
+        if !permit.window().is_open() {
             return Err(BuyError::NotSent(None));
         }
         let answer = self.sell(permit.wanted());

@@ -1,7 +1,10 @@
 //! Ports that fail once, at a call of your choice, before their work or after it.
 
+mod orphans;
+mod workers;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -12,10 +15,10 @@ use crate::ledger::Booked;
 use crate::money::{Amount, Currency};
 use crate::order::{ListedOrder, Order, OrderId, Sight};
 use crate::ports::{
-    AlertRow, Alerts, BatchSummary, Begin, Begun, BuyError, BuyPermit, CallError, Capabilities, Catalogue,
-    ChangeError, Claims, Commit, Inbox, InboxItem, Inserted, LedgerTotal, NewBatch, Observed, PlanChange,
-    PlanTotal, Profile, Put, RedemptionSearch, Reports, SkuError, Storage, StorageError, Supplier,
-    VoucherTrail, Vouchers, Wanted,
+    Adopt, AlertRow, Alerts, BatchSummary, Begin, Begun, BuyError, BuyPermit, CallError, Capabilities,
+    Catalogue, ChangeError, Claims, Commit, Inbox, InboxItem, Inserted, LedgerTotal, NewBatch, Observed,
+    PlanChange, PlanTotal, Profile, Put, RedemptionSearch, Reports, SkuError, Storage, StorageError,
+    Supplier, VoucherTrail, Vouchers, Wanted,
 };
 use crate::redemption::{Redemption, Snapshot};
 use crate::sku::Sku;
@@ -41,6 +44,7 @@ pub struct Faults {
     nth: u64,
     when: Option<Fault>,
     is_slow: bool,
+    is_away: AtomicBool,
 }
 
 impl Faults {
@@ -62,6 +66,11 @@ impl Faults {
         Arc::new(Self { is_slow: true, ..Self::default() })
     }
 
+    /// From now on every call fails before its work, or none does any more.
+    pub fn set_away(&self, is_away: bool) {
+        self.is_away.store(is_away, Ordering::Relaxed);
+    }
+
     /// Whether the call that fails has had its turn.
     #[must_use]
     pub fn has_struck(&self) -> bool {
@@ -81,6 +90,9 @@ impl Faults {
         after: impl FnOnce() -> E,
     ) -> Result<T, E> {
         let call = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        if self.is_away.load(Ordering::Relaxed) {
+            return Err(before());
+        }
         match self.when.filter(|_| call == self.nth) {
             None if self.is_slow => {
                 tokio::task::yield_now().await;
@@ -155,8 +167,16 @@ impl<P: Storage> Storage for Faulty<P> {
         self.read(self.port.history(id, after, limit)).await
     }
 
-    async fn adopt(&self, worker: WorkerId, limit: u32) -> Result<Vec<Redemption>, StorageError> {
-        self.write(self.port.adopt(worker, limit)).await
+    async fn adopt(&self, adopt: Adopt) -> Result<Vec<Redemption>, StorageError> {
+        self.write(self.port.adopt(adopt)).await
+    }
+
+    async fn outlived(&self, worker: WorkerId, redemptions: &[RedemptionId]) -> Result<(), StorageError> {
+        self.write(self.port.outlived(worker, redemptions)).await
+    }
+
+    async fn resume(&self, id: RedemptionId) -> Result<bool, StorageError> {
+        self.write(self.port.resume(id)).await
     }
 
     async fn adopt_one(
@@ -175,8 +195,8 @@ impl<P: Storage> Storage for Faulty<P> {
         self.read(self.port.inbox(redemption)).await
     }
 
-    async fn inboxes(&self, limit: u32) -> Result<Vec<RedemptionId>, StorageError> {
-        self.read(self.port.inboxes(limit)).await
+    async fn inboxes(&self, worker: WorkerId, limit: u32) -> Result<Vec<RedemptionId>, StorageError> {
+        self.read(self.port.inboxes(worker, limit)).await
     }
 
     async fn discard_inbox(&self, items: &[i64]) -> Result<(), StorageError> {
@@ -191,6 +211,14 @@ impl<P: Storage> Storage for Faulty<P> {
         except: RedemptionId,
     ) -> Result<Claims, StorageError> {
         self.read(self.port.claims(supplier, wanted, orders, except)).await
+    }
+
+    async fn holders(
+        &self,
+        supplier: &SupplierName,
+        orders: &[OrderId],
+    ) -> Result<Vec<(OrderId, RedemptionId)>, StorageError> {
+        self.read(self.port.holders(supplier, orders)).await
     }
 
     async fn outlook(&self, sku: &SkuId) -> Result<Option<(Sku, Outlook)>, StorageError> {

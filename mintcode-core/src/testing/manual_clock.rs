@@ -31,4 +31,8 @@ impl Clock for TokioClock {
     fn now(&self) -> DateTime<Utc> {
         Self::epoch() + self.start.elapsed()
     }
+
+    fn uptime(&self) -> Duration {
+        self.start.elapsed()
+    }
 }

@@ -10,15 +10,16 @@ use crate::engine::journal::Journal;
 use crate::health::HealthRules;
 use crate::ids::{RedemptionId, SupplierName};
 use crate::money::{Currency, Rate};
-use crate::ports::{Begin, BeginBy, Begun, BuyPermit, Catalogue, Put, Storage, Vouchers, Wanted};
+use crate::ports::{Begin, BeginBy, Begun, BuyPermit, Catalogue, Clock, Put, Storage, Vouchers, Wanted};
 use crate::redemption::{Effect, Holder, Intent, Phase, Redemption, Timing};
 
-/// Stores an intent to buy `wanted` in a storage of its own, and returns the permit that comes of it.
+/// Stores an intent to buy `wanted` by `send_by` in a storage of its own, and returns the permit that comes of it; `clock`
+/// tells how long it holds.
 ///
 /// # Panics
 ///
 /// If the in-memory storage refuses, which would be a bug of this crate.
-pub async fn permit(wanted: Wanted, send_by: DateTime<Utc>) -> BuyPermit {
+pub async fn permit(wanted: Wanted, send_by: DateTime<Utc>, clock: Arc<dyn Clock>) -> BuyPermit {
     let storage = Arc::new(MemoryStorage::default());
     let sku = sample::sku("permit");
     let (batch, vouchers) = sample::batch(&sku, 1);
@@ -53,7 +54,7 @@ pub async fn permit(wanted: Wanted, send_by: DateTime<Utc>) -> BuyPermit {
     let next =
         Redemption { phase: Phase::Ordering(intent), version: before.version + 1, ..(*before).clone() };
     let rules = HealthRules::default();
-    let journal = Journal::new(storage, Notices::default(), rules, &Timing::default());
+    let journal = Journal::new(storage, clock, Notices::default(), rules, &Timing::default());
     let committed = journal.commit(&before, next, None, Some(&Effect::Buy), Vec::new()).await;
     committed.ok().and_then(|committed| committed.permit).expect("a stored intent gives a permit")
 }

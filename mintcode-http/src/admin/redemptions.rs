@@ -1,4 +1,5 @@
-//! Redemptions: search, the whole trail of one, why its plans were chosen, stopping it, and letting a message through.
+//! Redemptions: search, the whole trail of one, why its plans were chosen, stopping it, letting a message through, and
+//! letting workers take it over again.
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -29,6 +30,7 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/admin/redemptions/{id}/explain", get(explain))
         .route("/admin/redemptions/{id}/cancel", post(cancel))
         .route("/admin/redemptions/{id}/release", post(release))
+        .route("/admin/redemptions/{id}/resume", post(resume))
 }
 
 /// A redemption as operators see it: neither number nor message.
@@ -160,6 +162,15 @@ async fn release(
 ) -> Result<(StatusCode, Json<RedemptionRow>), ApiError> {
     let redemption = shared.support.release(parse(&id)?).await?;
     Ok((StatusCode::ACCEPTED, Json(RedemptionRow::from(&redemption))))
+}
+
+/// `POST /admin/redemptions/{id}/resume`: ends its quarantine, so that a worker takes it over again.
+async fn resume(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+) -> Result<Json<RedemptionRow>, ApiError> {
+    let redemption = shared.support.resume(parse(&id)?).await?;
+    Ok(Json(RedemptionRow::from(&redemption)))
 }
 
 fn parse(id: &str) -> Result<RedemptionId, ApiError> {

@@ -24,7 +24,8 @@ struct Span {
     to: Option<String>,
 }
 
-/// `GET /admin/stats`: money counts on the day it was booked, attempts on the day they began.
+/// `GET /admin/stats`: money counts on the day it was booked, an orphan's loss on the day it was settled, attempts on the
+/// day they began.
 async fn stats(State(shared): State<Shared>, Search(span): Search<Span>) -> Result<Json<Report>, ApiError> {
     let (from, to) = read_span(&span, shared.clock.now())?;
     Ok(Json(shared.support.report(from, to).await?))

@@ -35,6 +35,7 @@ async fn without_the_key_nothing_is_told() {
         (Method::GET, "/admin/redemptions/rdm_00000000000000000000000000"),
         (Method::GET, "/admin/redemptions/rdm_00000000000000000000000000/explain"),
         (Method::POST, "/admin/redemptions/rdm_00000000000000000000000000/release"),
+        (Method::POST, "/admin/redemptions/rdm_00000000000000000000000000/resume"),
         (Method::GET, "/admin/stats"),
         (Method::GET, "/admin/suppliers"),
         (Method::GET, "/admin/alerts"),

@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use axum::http::Method;
-use mintcode_core::ports::Stop;
-use mintcode_core::testing::Line;
+use mintcode_core::ids::{SupplierName, WorkerId};
+use mintcode_core::money::Currency;
+use mintcode_core::order::{ListedOrder, Order, OrderId, OrderStatus, Phone, Sight};
+use mintcode_core::orphan::Orphan;
+use mintcode_core::ports::{Adopt, Orphans, Stop, Storage, Workers};
+use mintcode_core::testing::{Line, SeededEntropy};
 use serde_json::{Value, json};
 
 use crate::shop::{COUNTRY, OPERATOR, SUPPLIER, Setup, Shop, silent};
@@ -142,15 +146,11 @@ async fn the_stats_add_up() {
 
     let stats = get(&shop, "/admin/stats").await;
     let sums = json!({"delivered": 2, "revenue": "1.60", "cost": "0.24", "loss": "0.00", "margin": "1.36"});
-    assert_eq!((&stats["currency"], &stats["totals"]), (&json!("USD"), &sums));
-    let with = |more: Value| {
-        let mut all = sums.as_object().unwrap().clone();
-        all.extend(more.as_object().unwrap().clone());
-        Value::from(all)
-    };
+    let totals = and(&sums, &json!({"orphan_loss": "0.00"}));
+    assert_eq!((&stats["currency"], &stats["totals"]), (&json!("USD"), &totals));
     let today = shop.app.clock.now().date_naive();
-    assert_eq!(stats["days"], json!([with(json!({"day": today}))]));
-    assert_eq!(stats["skus"], json!([with(json!({"sku": "tg"}))]));
+    assert_eq!(stats["days"], json!([and(&totals, &json!({"day": today}))]));
+    assert_eq!(stats["skus"], json!([and(&sums, &json!({"sku": "tg"}))]));
     let mut plan = stats["plans"][0].clone();
     let sms_after = plan["sms_after_seconds"].take().as_f64().unwrap();
     assert!((4.0..15.0).contains(&sms_after), "{stats}");
@@ -158,18 +158,96 @@ async fn the_stats_add_up() {
         "sku": "tg", "plan": "PLAN-X", "attempts": 4, "numbers": 3, "out_of_stock": 1, "with_sms": 2,
         "success_rate": 0.6667, "sms_after_seconds": null,
     });
-    assert_eq!(plan, with(attempts));
+    assert_eq!(plan, and(&sums, &attempts));
 
-    let empty = json!({"delivered": 0, "revenue": "0.00", "cost": "0.00", "loss": "0.00", "margin": "0.00"});
+    let empty = json!({
+        "delivered": 0, "revenue": "0.00", "cost": "0.00", "loss": "0.00", "orphan_loss": "0.00", "margin": "0.00",
+    });
     let before = get(&shop, "/admin/stats?from=2020-01-01&to=2020-01-31").await;
     assert_eq!((&before["totals"], &before["plans"], &before["days"]), (&empty, &json!([]), &json!([])));
     assert_eq!(
         (&before["from"], &before["to"]),
         (&json!("2020-01-01T00:00:00Z"), &json!("2020-02-01T00:00:00Z"))
     );
-    assert_eq!(get(&shop, &format!("/admin/stats?from={today}&to={today}")).await["totals"], sums);
+    assert_eq!(get(&shop, &format!("/admin/stats?from={today}&to={today}")).await["totals"], totals);
     for bad in ["from=soon", "to=2020-13-01", "from=2020-01-02&to=2020-01-01T00:00:00Z"] {
         shop.admin(Method::GET, &format!("/admin/stats?{bad}"), None).await.problem(400, "invalid-request");
+    }
+}
+
+/// `one` with the members of `other`.
+fn and(one: &Value, other: &Value) -> Value {
+    let mut all = one.as_object().unwrap().clone();
+    all.extend(other.as_object().unwrap().clone());
+    Value::from(all)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_order_that_nobody_knew_of_has_cost_lessens_the_margin() {
+    let shop = Shop::open().await;
+    shop.redemption("delivered").await;
+    let now = shop.app.clock.now();
+    // One was charged, the other one taken back.
+    let found = [("9001", OrderStatus::Finished), ("9002", OrderStatus::Cancelled)].map(|(id, status)| {
+        let order = Order {
+            id: OrderId::new(id),
+            phone: Phone::new("+255700000000"),
+            price: "0.15".parse().unwrap(),
+            created_at: now - Duration::from_secs(600),
+            expires_at: now + Duration::from_secs(300),
+        };
+        let sight = Sight { status, messages: Vec::new() };
+        let (product, country, operator) = ("telegram".to_owned(), COUNTRY.to_owned(), OPERATOR.to_owned());
+        let listed = ListedOrder { order, product, country, operator, sight };
+        let supplier = SupplierName::new(SUPPLIER).unwrap();
+        // A unit of the supplier's currency is worth two of the selling one.
+        Orphan::found(&supplier, listed, Currency::USD, "2".parse().unwrap(), now)
+    });
+    let claimed = shop.storage.claim_orphans(found.to_vec(), now).await.unwrap();
+    assert_eq!(claimed.len(), 2);
+
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let stats = get(&shop, "/admin/stats").await;
+    let sums = json!({"delivered": 1, "revenue": "0.80", "cost": "0.12", "loss": "0.00", "margin": "0.68"});
+    let totals = and(&sums, &json!({"orphan_loss": "0.30", "margin": "0.38"}));
+    assert_eq!(stats["totals"], totals);
+    assert_eq!(stats["days"], json!([and(&totals, &json!({"day": now.date_naive()}))]));
+    assert_eq!(stats["skus"], json!([and(&sums, &json!({"sku": "tg"}))]), "it belongs to no SKU");
+    let before = get(&shop, "/admin/stats?from=2020-01-01&to=2020-01-31").await;
+    assert_eq!(before["totals"]["orphan_loss"], "0.00");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redemption_in_quarantine_is_taken_over_again_once_it_is_resumed() {
+    let shop = Shop::of(Setup { line: silent(), ..Setup::default() }).await;
+    let (id, _) = shop.redemption("waiting_sms").await;
+    let resume = format!("/admin/redemptions/{id}/resume");
+    shop.admin(Method::POST, &resume, None).await.problem(409, "action-not-allowed");
+
+    // Its worker dies once too often.
+    shop.running.kill();
+    for dead in shop.storage.workers().await.unwrap() {
+        assert!(shop.storage.strike_off(dead).await.unwrap());
+    }
+    let now = shop.app.clock.now();
+    let worker = WorkerId::draw(&SeededEntropy::new(11));
+    shop.storage.enlist(worker, false, now).await.unwrap();
+    let adopt = Adopt { worker, limit: 10, most_takeovers: 0, now };
+    assert_eq!(shop.storage.adopt(adopt).await.unwrap(), []);
+    let alerts = get(&shop, "/admin/alerts?open=true").await;
+    assert_eq!(alerts["data"][0]["kind"], "quarantined", "{alerts}");
+    assert_eq!(shop.storage.adopt(Adopt { most_takeovers: 3, ..adopt }).await.unwrap(), []);
+
+    let resumed = shop.admin(Method::POST, &resume, None).await;
+    assert_eq!((resumed.status.as_u16(), resumed.id()), (200, id.clone()), "{resumed:?}");
+    assert_eq!(get(&shop, "/admin/alerts?open=true").await["data"], json!([]));
+    let adopted = shop.storage.adopt(Adopt { most_takeovers: 3, ..adopt }).await.unwrap();
+    assert_eq!(adopted.iter().map(|it| it.id.to_string()).collect::<Vec<_>>(), [id]);
+
+    shop.admin(Method::POST, &resume, None).await.problem(409, "action-not-allowed");
+    for unknown in ["rdm_00000000000000000000000000", "x"] {
+        let path = format!("/admin/redemptions/{unknown}/resume");
+        shop.admin(Method::POST, &path, None).await.problem(404, "not-found");
     }
 }
 

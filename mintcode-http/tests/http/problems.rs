@@ -1,6 +1,7 @@
 //! What every answer and every problem has.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Method;
@@ -102,6 +103,10 @@ struct Broken;
 
 impl Clock for Broken {
     fn now(&self) -> DateTime<Utc> {
+        panic!("a bug");
+    }
+
+    fn uptime(&self) -> Duration {
         panic!("a bug");
     }
 }

@@ -29,7 +29,8 @@ pub(crate) struct Shop {
     pub(crate) app: App,
     pub(crate) router: Router,
     pub(crate) supplier: FakeSupplier,
-    _running: Running,
+    pub(crate) storage: Arc<MemoryStorage>,
+    pub(crate) running: Running,
 }
 
 /// What a shop is made of; a test names only what it is about.
@@ -96,7 +97,7 @@ impl Shop {
         let secret = VoucherSecret::new("a secret of this test, 32 bytes or more").unwrap();
         let keys = VoucherKeys::new(&secret, &[]);
         let entropy = Arc::new(SeededEntropy::new(7));
-        let engine = Engine::builder(storage.clone(), clock.clone(), entropy.clone(), keys)
+        let engine = Engine::builder(storage.clone(), clock, entropy.clone(), keys)
             .rules(rules)
             .supplier(name, Arc::new(supplier.clone()), true, 50)
             .build()
@@ -105,13 +106,13 @@ impl Shop {
             redeemer: engine.redeemer(),
             issuer: engine.issuer(),
             support: engine.support(),
-            clock,
+            clock: engine.clock(),
             entropy,
             admin_key: ADMIN_KEY.into(),
             site,
             trusted_proxies,
         };
-        Self { router: router(app.clone()), app, supplier, _running: engine.start() }
+        Self { router: router(app.clone()), app, supplier, storage, running: engine.start() }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {

@@ -1,6 +1,7 @@
 //! Alerts through a webhook, told to a real server.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -21,7 +22,11 @@ struct Stopped;
 
 impl Clock for Stopped {
     fn now(&self) -> chrono::DateTime<chrono::Utc> {
-        sample::now() + std::time::Duration::from_secs(60)
+        sample::now() + Duration::from_secs(60)
+    }
+
+    fn uptime(&self) -> Duration {
+        Duration::ZERO
     }
 }
 

@@ -6,7 +6,7 @@ use mintcode_core::redemption::{AttemptRow, Phase, Redemption};
 use mintcode_core::voucher::{Voucher, VoucherEvent};
 use rusqlite::Connection;
 
-use super::redemptions::{claimant, execute, row, size};
+use super::redemptions::{Claimant, claimant, execute, row, size};
 use super::{alerts, books, outlook, vouchers};
 use crate::rows::{Row, count, json, micros};
 
@@ -95,13 +95,12 @@ impl PreparedCommit {
 
     /// Owner and follower are not the change's to make.
     fn update_redemption(&self, connection: &Connection) -> Result<(), StorageError> {
-        let sql =
-            "UPDATE redemption SET status = ?6, phase = ?7, version = ?2, deadline = ?8, updated_at = ?9,
-                       state = ?10
+        let sql = "UPDATE redemption SET status = ?6, phase = ?7, version = ?2, takeovers = 0, deadline = ?8,
+                       updated_at = ?9, state = ?10
                    WHERE id = ?1 AND version + 1 = ?2 AND epoch = ?3 AND standing = ?4 AND is_at_rest = ?5";
         // Naming a column, even with the value it has, makes SQLite write every index that has it.
         let sql_to_another_standing =
-            "UPDATE redemption SET status = ?6, phase = ?7, version = ?2, deadline = ?8,
+            "UPDATE redemption SET status = ?6, phase = ?7, version = ?2, takeovers = 0, deadline = ?8,
                        updated_at = ?9, state = ?10, standing = ?4, is_at_rest = ?5
                    WHERE id = ?1 AND version + 1 = ?2 AND epoch = ?3";
         let next = &self.commit.next;
@@ -135,8 +134,12 @@ impl PreparedCommit {
     fn claim(&self, connection: &Connection, attempt: &AttemptRow) -> Result<(), StorageError> {
         let Some(order) = &attempt.order else { return Ok(()) };
         match claimant(connection, &attempt.supplier, order)? {
-            Some((redemption, number)) if redemption == self.id && number == attempt.number => Ok(()),
-            Some(_) => Err(StorageError::Claimed),
+            Some(Claimant::Attempt { redemption, number })
+                if redemption == self.id && number == attempt.number =>
+            {
+                Ok(())
+            }
+            Some(Claimant::Attempt { .. } | Claimant::Orphan) => Err(StorageError::Claimed),
             None => {
                 let sql = "INSERT INTO claim (supplier, size, order_id, redemption, attempt)
                            VALUES (?1, ?2, ?3, ?4, ?5)";

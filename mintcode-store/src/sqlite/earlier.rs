@@ -13,7 +13,7 @@ use crate::rows::{Row, micros};
 /// Books every stored redemption as it is, so that what it books from now on has something to stand on: the refund of a
 /// number needs its charge. Prices were not stored with redemptions then, so no sale is booked.
 pub(super) fn book(connection: &Connection) -> Result<(), StorageError> {
-    let sql = "SELECT id, version, epoch, owner, next, state FROM redemption";
+    let sql = "SELECT id, version, epoch, owner, takeovers, next, state FROM redemption";
     let mut statement = connection.prepare(sql).map_err(unavailable)?;
     for row in statement.query_map([], redemption_row).map_err(unavailable)? {
         let row = row.map_err(unavailable)?;

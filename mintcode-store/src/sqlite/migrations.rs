@@ -10,9 +10,10 @@ use super::earlier;
 use crate::rows::hex;
 
 /// Every migration ever released, by number from 1. A released file never changes.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../migrations/sqlite/0001_first.sql"),
     include_str!("../../migrations/sqlite/0002_rules.sql"),
+    include_str!("../../migrations/sqlite/0003_workers.sql"),
 ];
 
 /// The migration that made the books.

@@ -1,12 +1,14 @@
 //! Redemptions, their claims and their inboxes.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use mintcode_core::health::Outlook;
 use mintcode_core::ids::{RedemptionId, SkuId, SupplierName, WorkerId};
 use mintcode_core::order::OrderId;
 use mintcode_core::ports::storage::{
-    Begin, Begun, Claims, Commit, Inbox, InboxItem, Observed, Storage, StorageError,
+    Adopt, Begin, Begun, Claims, Commit, Inbox, InboxItem, Observed, Storage, StorageError,
 };
 use mintcode_core::ports::supplier::Wanted;
 use mintcode_core::redemption::{Redemption, Snapshot};
@@ -14,7 +16,7 @@ use mintcode_core::sku::Sku;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::commit::PreparedCommit;
-use super::{SqliteStore, begin, catalogue, counters, outlook, refused, unavailable};
+use super::{SqliteStore, begin, catalogue, counters, outlook, ownership, refused, unavailable};
 use crate::rows::{RedemptionRow, Row, count, json};
 
 #[async_trait]
@@ -47,8 +49,21 @@ impl Storage for SqliteStore {
         })
     }
 
-    async fn adopt(&self, worker: WorkerId, limit: u32) -> Result<Vec<Redemption>, StorageError> {
-        self.writer.write(move |connection| adopt(connection, worker, limit)).await
+    async fn adopt(&self, adopt: Adopt) -> Result<Vec<Redemption>, StorageError> {
+        // Asked for every second, mostly for nothing, so that whoever writes is not kept waiting.
+        if self.read(|connection| ownership::undriven(connection, adopt.worker, 1))?.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.writer.write(move |connection| ownership::adopt(connection, &adopt)).await
+    }
+
+    async fn outlived(&self, worker: WorkerId, redemptions: &[RedemptionId]) -> Result<(), StorageError> {
+        let redemptions = redemptions.to_vec();
+        self.writer.write(move |connection| ownership::outlived(connection, worker, &redemptions)).await
+    }
+
+    async fn resume(&self, id: RedemptionId) -> Result<bool, StorageError> {
+        self.writer.write(move |connection| ownership::resume(connection, id)).await
     }
 
     async fn adopt_one(
@@ -56,18 +71,7 @@ impl Storage for SqliteStore {
         worker: WorkerId,
         id: RedemptionId,
     ) -> Result<Option<Redemption>, StorageError> {
-        self.writer
-            .write(move |connection| {
-                let id = id.to_string();
-                connection
-                    .prepare_cached(
-                        "UPDATE redemption SET owner = ?2, epoch = epoch + 1 WHERE id = ?1 AND owner IS NOT ?2",
-                    )
-                    .and_then(|mut statement| statement.execute((&id, worker.to_string())))
-                    .map_err(unavailable)?;
-                load(connection, &id)
-            })
-            .await
+        self.writer.write(move |connection| ownership::adopt_one(connection, worker, id)).await
     }
 
     async fn append_inbox(&self, redemption: RedemptionId, item: Inbox) -> Result<(), StorageError> {
@@ -87,14 +91,8 @@ impl Storage for SqliteStore {
         })
     }
 
-    async fn inboxes(&self, limit: u32) -> Result<Vec<RedemptionId>, StorageError> {
-        self.read(|connection| {
-            let sql = "SELECT redemption FROM inbox GROUP BY redemption ORDER BY min(id) LIMIT ?1";
-            rows(connection, sql, [limit], |row| row.get(0))?
-                .into_iter()
-                .map(|id: String| Row::of("inbox", &id).parse(&id))
-                .collect()
-        })
+    async fn inboxes(&self, worker: WorkerId, limit: u32) -> Result<Vec<RedemptionId>, StorageError> {
+        self.read(|connection| ownership::inboxes(connection, worker, limit))
     }
 
     async fn discard_inbox(&self, items: &[i64]) -> Result<(), StorageError> {
@@ -141,6 +139,23 @@ impl Storage for SqliteStore {
         })
     }
 
+    async fn holders(
+        &self,
+        supplier: &SupplierName,
+        orders: &[OrderId],
+    ) -> Result<Vec<(OrderId, RedemptionId)>, StorageError> {
+        self.read(|connection| {
+            let transaction = connection.unchecked_transaction().map_err(unavailable)?;
+            let mut holders = Vec::new();
+            for order in orders.iter().collect::<BTreeSet<_>>() {
+                if let Some(id) = holder(&transaction, supplier, order)? {
+                    holders.push((order.clone(), id));
+                }
+            }
+            Ok(holders)
+        })
+    }
+
     async fn outlook(&self, sku: &SkuId) -> Result<Option<(Sku, Outlook)>, StorageError> {
         self.read(|connection| {
             let transaction = connection.unchecked_transaction().map_err(unavailable)?;
@@ -160,24 +175,54 @@ impl Storage for SqliteStore {
 
     async fn newest_order(&self, supplier: &SupplierName) -> Result<Option<OrderId>, StorageError> {
         self.read(|connection| {
-            let sql =
-                "SELECT order_id FROM claim WHERE supplier = ?1 ORDER BY size DESC, order_id DESC LIMIT 1";
+            let sql = "SELECT order_id FROM (
+                    SELECT * FROM (SELECT size, order_id FROM claim WHERE supplier = ?1
+                        ORDER BY size DESC, order_id DESC LIMIT 1)
+                    UNION ALL
+                    SELECT * FROM (SELECT size, order_id FROM orphan WHERE supplier = ?1
+                        ORDER BY size DESC, order_id DESC LIMIT 1))
+                ORDER BY size DESC, order_id DESC LIMIT 1";
             let newest: Option<String> = row(connection, sql, [supplier.as_str()], |row| row.get(0))?;
             Ok(newest.map(OrderId::new))
         })
     }
 }
 
-/// The attempt that has `order`, as the ids of redemption and attempt.
+/// Who has claimed an order.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Claimant {
+    Attempt { redemption: String, number: u32 },
+    Orphan,
+}
+
+/// Who has claimed `order`, if anybody has.
 pub(super) fn claimant(
     connection: &Connection,
     supplier: &SupplierName,
     order: &OrderId,
-) -> Result<Option<(String, u32)>, StorageError> {
-    let sql = "SELECT redemption, attempt FROM claim WHERE supplier = ?1 AND size = ?2 AND order_id = ?3";
+) -> Result<Option<Claimant>, StorageError> {
+    let sql = "SELECT redemption, attempt FROM claim WHERE supplier = ?1 AND size = ?2 AND order_id = ?3
+               UNION ALL
+               SELECT NULL, NULL FROM orphan WHERE supplier = ?1 AND size = ?2 AND order_id = ?3";
     row(connection, sql, (supplier.as_str(), size(order), order.as_str()), |row| {
-        Ok((row.get(0)?, row.get(1)?))
+        Ok(match (row.get(0)?, row.get(1)?) {
+            (Some(redemption), Some(number)) => Claimant::Attempt { redemption, number },
+            _ => Claimant::Orphan,
+        })
     })
+}
+
+/// The redemption that has claimed `order` and is not at rest.
+fn holder(
+    connection: &Connection,
+    supplier: &SupplierName,
+    order: &OrderId,
+) -> Result<Option<RedemptionId>, StorageError> {
+    let sql = "SELECT redemption.id FROM claim JOIN redemption ON redemption.id = claim.redemption
+               WHERE claim.supplier = ?1 AND claim.size = ?2 AND claim.order_id = ?3 AND redemption.is_at_rest = 0";
+    let id: Option<String> =
+        row(connection, sql, (supplier.as_str(), size(order), order.as_str()), |row| row.get(0))?;
+    id.map(|id| Row::of("redemption", &id).parse(&id)).transpose()
 }
 
 /// What orders ids of different lengths by age.
@@ -186,7 +231,7 @@ pub(super) fn size(order: &OrderId) -> i64 {
 }
 
 pub(super) fn load(connection: &Connection, id: &str) -> Result<Option<Redemption>, StorageError> {
-    let sql = "SELECT id, version, epoch, owner, next, state FROM redemption WHERE id = ?1";
+    let sql = "SELECT id, version, epoch, owner, takeovers, next, state FROM redemption WHERE id = ?1";
     row(connection, sql, [id], redemption_row)?.map(RedemptionRow::read).transpose()
 }
 
@@ -196,8 +241,9 @@ pub(super) fn redemption_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Redemp
         version: row.get(1)?,
         epoch: row.get(2)?,
         owner: row.get(3)?,
-        next: row.get(4)?,
-        state: row.get(5)?,
+        takeovers: row.get(4)?,
+        next: row.get(5)?,
+        state: row.get(6)?,
     })
 }
 
@@ -211,25 +257,6 @@ pub(super) fn append_inbox(
         0 => Err(StorageError::Conflict),
         _ => Ok(()),
     }
-}
-
-fn adopt(connection: &Connection, worker: WorkerId, limit: u32) -> Result<Vec<Redemption>, StorageError> {
-    let sql = "UPDATE redemption SET owner = ?1, epoch = epoch + 1
-               WHERE id IN (
-                   SELECT id FROM redemption WHERE is_at_rest = 0 AND owner IS NOT ?1
-                   ORDER BY created_at, id LIMIT ?2)
-               RETURNING id, version, epoch, owner, next, state";
-    let mut adopted = Vec::new();
-    for row in rows(connection, sql, (worker.to_string(), limit), redemption_row)? {
-        match row.read() {
-            Ok(redemption) => adopted.push(redemption),
-            // Taken over all the same and left alone, so that one bad row holds nobody else back.
-            Err(error) => tracing::error!(%error, "a redemption cannot be driven"),
-        }
-    }
-    // SQLite returns rows in no promised order.
-    adopted.sort_by_key(|redemption| (redemption.created_at, redemption.id));
-    Ok(adopted)
 }
 
 /// The row that `sql` finds, if any.

@@ -75,7 +75,7 @@ fn find(
             }
         }
     };
-    let sql = "SELECT id, version, epoch, owner, next, state FROM redemption
+    let sql = "SELECT id, version, epoch, owner, takeovers, next, state FROM redemption
                WHERE (created_at, id) < (?1, ?2) AND (?3 IS NULL OR sku = ?3) AND (?4 IS NULL OR status = ?4)
                ORDER BY created_at DESC, id DESC LIMIT ?5";
     let sku = search.sku.as_ref().map(SkuId::as_str);

@@ -29,7 +29,7 @@ pub(super) fn of_mask(
 }
 
 fn trail(connection: &Connection, voucher: Voucher) -> Result<VoucherTrail, StorageError> {
-    let sql = "SELECT id, version, epoch, owner, next, state FROM redemption WHERE voucher = ?1
+    let sql = "SELECT id, version, epoch, owner, takeovers, next, state FROM redemption WHERE voucher = ?1
                ORDER BY created_at, id";
     let redemptions = rows(connection, sql, [voucher.hash.to_bytes()], redemption_row)?
         .into_iter()

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 use mintcode_core::money::{Amount, Currency};
 use mintcode_core::order::{ListedOrder, Order, OrderId, Sight};
 use mintcode_core::ports::Clock;
 use mintcode_core::ports::supplier::{
-    BuyError, BuyPermit, CallError, Capabilities, Profile, Stop, Supplier, Wanted,
+    BuyError, BuyPermit, CallError, Capabilities, Profile, SendWindow, Stop, Supplier, Wanted,
 };
 use url::Url;
 
@@ -89,7 +88,7 @@ impl Supplier for RestSupplier {
     }
 
     async fn buy(&self, permit: BuyPermit) -> Result<Order, BuyError> {
-        self.buy_wanted(permit.wanted(), permit.send_by()).await
+        self.buy_wanted(permit.wanted(), permit.window()).await
     }
 
     async fn check(&self, order: &OrderId) -> Result<Sight, CallError> {
@@ -137,19 +136,19 @@ impl Supplier for RestSupplier {
 }
 
 impl RestSupplier {
-    /// Buys `wanted`, unless the request cannot leave by `send_by`.
-    async fn buy_wanted(&self, wanted: &Wanted, send_by: DateTime<Utc>) -> Result<Order, BuyError> {
+    /// Buys `wanted`, unless the request cannot leave while `window` is open.
+    async fn buy_wanted(&self, wanted: &Wanted, window: &SendWindow) -> Result<Order, BuyError> {
         let segments = [&*wanted.country, &*wanted.operator, &*wanted.product];
         // `any` would let the supplier choose the operator, and a segment such as `..` would name another route.
         if !segments.into_iter().all(is_slug) || segments.contains(&"any") {
             return Err(BuyError::Stopped(Stop::Parameters));
         }
-        if self.clock.now() > send_by {
+        if !window.is_open() {
             return Err(BuyError::NotSent(None));
         }
         let [country, operator, product] = segments;
         let url = self.url(&["user", "buy", "activation", country, operator, product]);
-        let answer = match gate::until(send_by, self.exchange(&self.buyer, url)).await {
+        let answer = match gate::within(window.clone(), self.exchange(&self.buyer, url)).await {
             Ok(answer) => answer,
             Err(Failure::TooLate) => return Err(BuyError::NotSent(None)),
             Err(failure) if failure.is_not_sent() => return Err(BuyError::NotSent(Some(failure.into()))),

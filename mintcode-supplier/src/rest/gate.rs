@@ -1,51 +1,45 @@
-//! The last look at the clock before a purchase leaves.
+//! The last look at a purchase's window before it leaves.
 //!
-//! Making a connection takes time, and a purchase must not be sent after its `send_by`. A purchase always opens a
-//! connection of its own, so the moment between "connected" and "first byte" is inside the connector: this layer
+//! Making a connection takes time, and a purchase must not be sent after its window has closed. A purchase always opens
+//! a connection of its own, so the moment between "connected" and "first byte" is inside the connector: this layer
 //! wraps it and turns a connection that came too late into an error, with nothing sent.
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use chrono::{DateTime, Utc};
-use mintcode_core::ports::Clock;
-use mintcode_core::ports::supplier::BoxError;
+use mintcode_core::ports::supplier::{BoxError, SendWindow};
 use tower::{Layer, Service};
 
 tokio::task_local! {
-    /// When the purchase of this task has to be sent by.
-    static SEND_BY: DateTime<Utc>;
+    /// While it is open, the purchase of this task may be sent.
+    static WINDOW: SendWindow;
 }
 
-/// Runs `purchase`, whose connection is refused by the gate after `send_by`.
-pub(crate) async fn until<F: Future>(send_by: DateTime<Utc>, purchase: F) -> F::Output {
-    SEND_BY.scope(send_by, purchase).await
+/// Runs `purchase`, whose connection is refused by the gate once `window` has closed.
+pub(crate) async fn within<F: Future>(window: SendWindow, purchase: F) -> F::Output {
+    WINDOW.scope(window, purchase).await
 }
 
-/// The connection was made after the purchase had to be sent.
+/// The connection was made after the purchase's window had closed.
 #[derive(Debug, thiserror::Error)]
 #[error("too late to be sent")]
 pub(crate) struct TooLate;
 
 #[derive(Clone)]
-pub(crate) struct Gate {
-    pub(crate) clock: Arc<dyn Clock>,
-}
+pub(crate) struct Gate;
 
 impl<S> Layer<S> for Gate {
     type Service = Gated<S>;
 
     fn layer(&self, inner: S) -> Gated<S> {
-        Gated { inner, clock: Arc::clone(&self.clock) }
+        Gated { inner }
     }
 }
 
 #[derive(Clone)]
 pub(crate) struct Gated<S> {
     inner: S,
-    clock: Arc<dyn Clock>,
 }
 
 impl<S, Target> Service<Target> for Gated<S>
@@ -63,11 +57,10 @@ where
 
     fn call(&mut self, target: Target) -> Self::Future {
         let connecting = self.inner.call(target);
-        let clock = Arc::clone(&self.clock);
         Box::pin(async move {
             let connection = connecting.await?;
             // Outside a purchase's task nothing says that sending is still allowed, so it is not.
-            let in_time = SEND_BY.try_with(|send_by| clock.now() <= *send_by).unwrap_or(false);
+            let in_time = WINDOW.try_with(SendWindow::is_open).unwrap_or(false);
             if in_time { Ok(connection) } else { Err(TooLate.into()) }
         })
     }

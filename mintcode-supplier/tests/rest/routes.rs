@@ -130,7 +130,7 @@ async fn a_wrong_key_stops_everything() {
     let stranger = client(&base, "another key", HandClock::new(), Duration::from_secs(30));
     assert!(matches!(stranger.profile().await, Err(CallError::Stopped(Stop::Key))));
     assert!(matches!(stranger.recent_orders(0).await, Err(CallError::Stopped(Stop::Key))));
-    let permit = mintcode_core::testing::permit(telegram(), crate::support::start()).await;
+    let permit = mintcode_core::testing::permit(telegram(), crate::support::start(), HandClock::new()).await;
     assert!(matches!(stranger.buy(permit).await, Err(BuyError::Stopped(Stop::Key))));
     assert_eq!(desk.sold(), 0);
 }

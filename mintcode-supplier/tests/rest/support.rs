@@ -37,6 +37,10 @@ impl Clock for HandClock {
     fn now(&self) -> DateTime<Utc> {
         *self.0.lock().unwrap()
     }
+
+    fn uptime(&self) -> Duration {
+        (self.now() - start()).to_std().unwrap()
+    }
 }
 
 /// A running simulator and its client.
@@ -70,7 +74,8 @@ impl Desk {
     }
 
     pub(crate) async fn buy(&self, wanted: Wanted) -> Result<Order, BuyError> {
-        self.supplier.buy(permit(wanted, self.clock.now() + TimeDelta::seconds(5)).await).await
+        let send_by = self.clock.now() + TimeDelta::seconds(5);
+        self.supplier.buy(permit(wanted, send_by, self.clock.clone()).await).await
     }
 
     pub(crate) async fn bought(&self) -> OrderId {

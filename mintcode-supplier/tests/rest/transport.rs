@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io::ErrorKind;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -51,7 +51,12 @@ fn is_waited_for(listener: TcpListener) -> bool {
 }
 
 async fn buy_with(supplier: &RestSupplier) -> Result<Order, BuyError> {
-    supplier.buy(permit(telegram(), start() + TimeDelta::seconds(5)).await).await
+    buy_within(supplier, HandClock::new()).await
+}
+
+/// Buys within five seconds by the engine's `clock`.
+async fn buy_within(supplier: &RestSupplier, clock: Arc<dyn Clock>) -> Result<Order, BuyError> {
+    supplier.buy(permit(telegram(), start() + TimeDelta::seconds(5), clock).await).await
 }
 
 /// Buys from a server that sends `answer` to the first request and then hangs up.
@@ -163,27 +168,46 @@ async fn no_connection_carries_two_purchases() {
 #[tokio::test]
 async fn a_purchase_whose_moment_has_passed_is_not_even_connected() {
     let (listener, base) = bind().await;
-    let clock = HandClock::new();
-    clock.advance(6);
-    let result = buy_with(&client(&base, KEY, clock, PATIENCE)).await;
+    let engines = HandClock::new();
+    engines.advance(6);
+    let result = buy_within(&client(&base, KEY, HandClock::new(), PATIENCE), engines).await;
     assert!(matches!(result, Err(BuyError::NotSent(None))), "{result:?}");
     assert!(!is_waited_for(listener));
 }
 
+#[tokio::test]
+async fn a_wall_clock_that_was_set_anew_keeps_no_purchase_from_being_sent() {
+    let (listener, base) = bind().await;
+    let own = HandClock::new();
+    own.advance(300);
+    let supplier = client(&base, KEY, own, PATIENCE);
+    let serving = async {
+        let mut stream = accept(&listener).await;
+        read_request(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\nno free phones").await.unwrap();
+    };
+    let (result, ()) = tokio::join!(buy_with(&supplier), serving);
+    assert!(matches!(result, Err(BuyError::OutOfStock)), "{result:?}");
+}
+
 /// Goes on by four seconds with every look.
-struct Hurried(AtomicI64);
+struct Hurried(AtomicU64);
 
 impl Clock for Hurried {
     fn now(&self) -> DateTime<Utc> {
-        start() + TimeDelta::seconds(self.0.fetch_add(4, Ordering::Relaxed))
+        start() + self.uptime()
+    }
+
+    fn uptime(&self) -> Duration {
+        Duration::from_secs(self.0.fetch_add(4, Ordering::Relaxed))
     }
 }
 
 #[tokio::test]
 async fn a_purchase_whose_moment_passes_while_connecting_is_not_sent() {
     let (listener, base) = bind().await;
-    let supplier = client(&base, KEY, Arc::new(Hurried(AtomicI64::new(4))), PATIENCE);
-    let result = buy_with(&supplier).await;
+    let supplier = client(&base, KEY, HandClock::new(), PATIENCE);
+    let result = buy_within(&supplier, Arc::new(Hurried(AtomicU64::new(4)))).await;
     assert!(matches!(result, Err(BuyError::NotSent(None))), "{result:?}");
     let mut sent = Vec::new();
     accept(&listener).await.read_to_end(&mut sent).await.unwrap();

@@ -108,7 +108,7 @@ impl Sandbox {
         scenario.sms_after = self.sms_after.unwrap_or(scenario.sms_after);
 
         let (listener, url) = server::listen(&Address("127.0.0.1:0".to_owned())).await?;
-        let simulator = Simulator::new(scenario, Arc::new(SystemClock::start()));
+        let simulator = Simulator::new(scenario, Arc::new(SystemClock));
         let stopped = self.stop.clone().cancelled_owned();
         self.supplier = Some(tokio::spawn(simulator.serve(listener, stopped)));
         Ok(SupplierSettings {

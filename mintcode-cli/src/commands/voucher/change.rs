@@ -75,7 +75,7 @@ pub(super) async fn void(arguments: &VoidArguments, config: Option<&Path>) -> Re
 
 pub(super) async fn extend(arguments: &ExtendArguments, config: Option<&Path>) -> Result<(), Failure> {
     let ExtendArguments { expires_at, expires_in, which } = arguments;
-    let from_now = expires_in.map(|life| SystemClock::start().now() + life);
+    let from_now = expires_in.map(|life| SystemClock.now() + life);
     let end =
         expires_at.or(from_now).ok_or_else(|| Failure::usage("--expires-at or --expires-in is needed"))?;
     let desk = Desk::open(&which.database, config)?;

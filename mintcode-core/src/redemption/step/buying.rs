@@ -239,7 +239,7 @@ impl Step<'_> {
     /// When the search is given up; a look that was never made is made all the same.
     fn search_ends(&self, redemption: &Redemption, intent: &Intent) -> DateTime<Utc> {
         if self.is_searchable(intent) {
-            redemption.deadline.max(self.first_look(intent)) + SEARCH_PAST_DEADLINE
+            self.first_look(intent).max(redemption.deadline + SEARCH_PAST_DEADLINE)
         } else {
             redemption.deadline
         }
@@ -255,8 +255,15 @@ impl Step<'_> {
         if !self.is_searchable(&search.intent) {
             return ends;
         }
-        let first = self.first_look(&search.intent);
-        if self.now < first { first } else { self.now + self.context.timing.settle_time / 2 }
+        let (first, pause) = (self.first_look(&search.intent), self.context.timing.settle_time / 2);
+        // A look that may prove absence comes when it can, and the last one when the search ends.
+        let proof = search.absent_since.map(|since| since + pause).filter(|proof| *proof > self.now);
+        match proof {
+            _ if self.now < first => first,
+            Some(proof) => proof,
+            None if self.now < ends => ends.min(self.now + pause),
+            None => self.now + pause,
+        }
     }
 
     pub(super) fn tick_uncertain(&self, search: &Search) -> Decision {

@@ -2,7 +2,7 @@
 
 use super::Subject;
 use super::stage::{
-    at, change, happened, minted, moved, nothing_observed, post, queued, refusal, session, source,
+    at, change, happened, minted, moved, nothing_observed, post, queued, refusal, session, source, worker,
 };
 use crate::alert::{Alert, AlertChange};
 use crate::health::{AccountChange, AccountEvent, HealthEvent};
@@ -32,6 +32,10 @@ fn every_kind() -> Vec<Alert> {
         Alert::SourceSilent { source: source() },
         Alert::NoPlanLeft { sku: sample::sku("tg").id },
         Alert::PurchaseUnresolved { voucher, source: source(), cap: price },
+        Alert::AccountPaused { supplier: supplier(), until: at(600) },
+        Alert::OrphanFound { supplier: supplier(), order: order.clone(), price },
+        Alert::ClockOff { worker: worker(1), ahead_ms: -5_001 },
+        Alert::Quarantined { voucher, sku: sample::sku("tg").id },
         Alert::OrphanLoss { supplier: supplier(), order: order.clone(), price },
         Alert::OrderVanished { supplier: supplier(), order: order.clone(), price },
         Alert::Withheld {

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::Subject;
 use super::stage::{
-    at, bought, intent, moved, ordering, queued, queued_many, rdm, stored, surplus, waiting, wanted,
+    at, bought, failed, failure, intent, moved, ordering, queued, queued_many, rdm, stored, surplus, waiting,
+    wanted,
 };
 use crate::ids::SupplierName;
 use crate::money::Amount;
@@ -34,6 +35,34 @@ pub async fn claimed_orders_are_told(store: &Subject) {
     assert_eq!(claims.claimed, BTreeSet::from_iter(orders(&["99", "100"])));
     let elsewhere = store.claims(&second_supplier(), &wanted(), &asked, rdm(9)).await.unwrap();
     assert_eq!(elsewhere.claimed, BTreeSet::new());
+}
+
+/// Of the orders asked about, those of redemptions that somebody drives: shown, given back and settled ones alike.
+pub async fn the_holders_of_orders_are_told(store: &Subject) {
+    let redemptions = queued_many(store, 4).await;
+    let main = SupplierName::default();
+    waiting(store, &redemptions[0], "100").await;
+    let number = waiting(store, &redemptions[1], "101").await;
+    let mut next = moved(&number, number.phase.clone());
+    next.background.push(surplus(Intent { number: 2, ..intent(&number) }, "102"));
+    stored(store, next, Vec::new()).await;
+    failed(store, &waiting(store, &redemptions[2], "103").await).await;
+    let replaced = waiting(store, &redemptions[3], "104").await;
+    let mut again = failure(&replaced);
+    again.phase = Phase::Queued;
+    stored(store, again, Vec::new()).await;
+
+    let holders = async |supplier: &SupplierName, ids: &[&str]| {
+        let mut holders = store.holders(supplier, &orders(ids)).await.unwrap();
+        holders.sort();
+        holders
+    };
+    let held = |id: &str, number| (OrderId::new(id), rdm(number));
+    let expected = [held("100", 1), held("101", 2), held("102", 2), held("104", 4)];
+    assert_eq!(holders(&main, &["104", "103", "102", "101", "100", "99", "100"]).await, expected);
+    assert_eq!(holders(&main, &["102"]).await, [held("102", 2)]);
+    assert_eq!(holders(&main, &[]).await, []);
+    assert_eq!(holders(&second_supplier(), &["100"]).await, []);
 }
 
 /// The earliest purchase of the same plan whose answer may still come, except one's own.

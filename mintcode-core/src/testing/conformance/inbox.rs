@@ -1,7 +1,8 @@
 //! What is told to a redemption's owner.
 
 use super::Subject;
-use super::stage::{order, picture, queued, queued_many, rdm};
+use super::stage::{dies, enlisted, failed, order, picture, queued, queued_many, rdm, reload, worker};
+use crate::order::OrderId;
 use crate::ports::{Inbox, StorageError, supplier::Stop};
 use crate::redemption::{NotBought, Wish};
 
@@ -18,6 +19,7 @@ pub async fn every_kind_of_item_is_read_back_whole(store: &Subject) {
     let items = [
         Inbox::Wish(Wish::Replace { attempt: 1 }),
         CANCEL,
+        Inbox::News { order: OrderId::new("100") },
         Inbox::OrderSeen { attempt: 1, order: order("100") },
         Inbox::NotBought { attempt: 2, why: NotBought::OutOfStock },
         Inbox::NotBought { attempt: 3, why: NotBought::Stopped(Stop::Balance) },
@@ -65,15 +67,47 @@ pub async fn only_the_named_items_are_discarded(store: &Subject) {
 /// Each redemption is named once, whoever waits longest first.
 pub async fn redemptions_with_something_in_their_inbox_are_named_once(store: &Subject) {
     queued_many(store, 3).await;
-    assert_eq!(store.inboxes(10).await.unwrap(), []);
+    assert_eq!(store.inboxes(worker(1), 10).await.unwrap(), []);
     for number in [3, 1, 3, 2] {
         told(store, number, CANCEL).await;
     }
-    assert_eq!(store.inboxes(10).await.unwrap(), [rdm(3), rdm(1), rdm(2)]);
-    assert_eq!(store.inboxes(2).await.unwrap(), [rdm(3), rdm(1)]);
+    assert_eq!(store.inboxes(worker(1), 10).await.unwrap(), [rdm(3), rdm(1), rdm(2)]);
+    assert_eq!(store.inboxes(worker(1), 2).await.unwrap(), [rdm(3), rdm(1)]);
     let items = store.inbox(rdm(3)).await.unwrap();
     store.discard_inbox(&items.iter().map(|item| item.id).collect::<Vec<_>>()).await.unwrap();
-    assert_eq!(store.inboxes(10).await.unwrap(), [rdm(1), rdm(2)]);
+    assert_eq!(store.inboxes(worker(1), 10).await.unwrap(), [rdm(1), rdm(2)]);
+}
+
+/// A worker is told of what it owns and of what nobody alive owns; of the rest its owner is.
+pub async fn only_those_are_named_that_the_worker_may_drive(store: &Subject) {
+    queued_many(store, 5).await;
+    for number in [2, 3, 4] {
+        enlisted(store, number).await;
+        store.adopt_one(worker(number), rdm(number)).await.unwrap();
+    }
+    store.retire(worker(3)).await.unwrap();
+    for number in [4, 3, 2, 1] {
+        told(store, number, CANCEL).await;
+    }
+    // The first belongs to a worker that nobody enlisted, the third to nobody.
+    assert_eq!(store.inboxes(worker(2), 9).await.unwrap(), [rdm(3), rdm(2), rdm(1)]);
+    assert_eq!(store.inboxes(worker(4), 9).await.unwrap(), [rdm(4), rdm(3), rdm(1)]);
+    assert_eq!(store.inboxes(worker(2), 1).await.unwrap(), [rdm(3)], "another's takes no place");
+    dies(store, 4).await;
+    assert_eq!(store.inboxes(worker(2), 9).await.unwrap(), [rdm(4), rdm(3), rdm(2), rdm(1)]);
+}
+
+/// A late answer may come after the end.
+pub async fn redemptions_at_rest_are_named_as_well(store: &Subject) {
+    let redemptions = queued_many(store, 2).await;
+    enlisted(store, 2).await;
+    store.adopt_one(worker(2), rdm(2)).await.unwrap();
+    failed(store, &redemptions[0]).await;
+    failed(store, &reload(store, rdm(2)).await).await;
+    for number in [1, 2] {
+        told(store, number, Inbox::OrderSeen { attempt: 1, order: order("100") }).await;
+    }
+    assert_eq!(store.inboxes(worker(2), 9).await.unwrap(), [rdm(1), rdm(2)]);
 }
 
 /// Nobody would ever read it.
@@ -82,5 +116,5 @@ pub async fn an_unknown_redemption_cannot_be_told_anything(store: &Subject) {
     let error = store.append_inbox(rdm(9), CANCEL).await.unwrap_err();
     assert!(matches!(error, StorageError::Conflict), "{error:?}");
     assert_eq!(picture(store, rdm(9), first.voucher).await.inbox, []);
-    assert_eq!(store.inboxes(10).await.unwrap(), []);
+    assert_eq!(store.inboxes(worker(1), 10).await.unwrap(), []);
 }

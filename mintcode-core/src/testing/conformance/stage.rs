@@ -12,7 +12,7 @@ use crate::money::{Amount, Currency, Rate};
 use crate::order::{Message, Order, OrderId, OrderStatus, Phone};
 use crate::ports::supplier::Wanted;
 use crate::ports::{
-    AlertRow, Begin, BeginBy, Begun, Commit, InboxItem, Observed, Put, StorageError, VoucherTrail,
+    Adopt, AlertRow, Begin, BeginBy, Begun, Commit, InboxItem, Observed, Put, StorageError, VoucherTrail,
 };
 use crate::redemption::{
     ClosedAttempt, Consequences, Delivery, Failure, FailureKind, Held, Holder, HolderKey, Intent, Outcome,
@@ -33,6 +33,44 @@ pub(super) fn rdm(number: u32) -> RedemptionId {
 
 pub(super) fn worker(number: u32) -> WorkerId {
     format!("wrk_{number:026}").parse().expect("digits make an id")
+}
+
+/// Worker `number` wishes for `limit` redemptions; five takeovers are the most.
+pub(super) fn adopt(number: u32, limit: u32) -> Adopt {
+    Adopt { worker: worker(number), limit, most_takeovers: 5, now: at(1_000) }
+}
+
+/// Enlists worker `number`, beside others. Tells the time by the storage's own clock, if it has one.
+pub(super) async fn enlisted(store: &Subject, number: u32) -> Option<DateTime<Utc>> {
+    store.enlist(worker(number), false, at(0)).await.unwrap()
+}
+
+/// Whether the storage goes by a clock of its own.
+pub(super) async fn has_own_clock(store: &Subject) -> bool {
+    enlisted(store, 1).await.is_some()
+}
+
+/// The workers that are enlisted and how often each was heard of, by their ids.
+pub(super) async fn heard_of(store: &Subject) -> Vec<(WorkerId, u64)> {
+    let mut rows: Vec<_> =
+        store.workers().await.unwrap().into_iter().map(|row| (row.worker, row.beats)).collect();
+    rows.sort();
+    rows
+}
+
+/// Worker `number` dies, and is struck off.
+pub(super) async fn dies(store: &Subject, number: u32) {
+    let rows = store.workers().await.unwrap();
+    let silent = rows.into_iter().find(|row| row.worker == worker(number)).expect("it is enlisted");
+    assert!(store.strike_off(silent).await.unwrap());
+}
+
+/// Worker `number` enlists, takes over what it may, and dies of it.
+pub(super) async fn dies_of_what_it_adopts(store: &Subject, number: u32) -> Vec<Redemption> {
+    enlisted(store, number).await;
+    let adopted = store.adopt(adopt(number, 9)).await.unwrap();
+    dies(store, number).await;
+    adopted
 }
 
 fn key(seed: u8) -> HolderKey {

@@ -3,7 +3,7 @@
 use super::Subject;
 use super::stage::{
     Picture, at, begun, delivered, end, failed, failure, minted, one_voucher, ordering, picture, post,
-    queued, rdm, refusal, reload, session, stored, voucher, waiting,
+    queued, rdm, refusal, reload, session, stored, voucher, waiting, worker,
 };
 use crate::ids::BatchId;
 use crate::ports::{Begun, ChangeError, Inbox, InboxItem, NewBatch, Put};
@@ -104,7 +104,7 @@ pub async fn a_void_in_mid_run_asks_the_run_to_stop(store: &Subject) {
     }
     stands(store, vouchers[2], 3, "issued").await;
     store.change_voucher(vouchers[2], void("refunded")).await.unwrap();
-    assert_eq!(store.inboxes(9).await.unwrap(), [rdm(1), rdm(2)], "nobody else is asked");
+    assert_eq!(store.inboxes(worker(1), 9).await.unwrap(), [rdm(1), rdm(2)], "nobody else is asked");
 }
 
 /// A code that comes all the same is delivered, and the wish is void.
@@ -206,7 +206,7 @@ pub async fn a_batch_is_taken_back_where_it_was_never_redeemed(store: &Subject) 
         assert_eq!(voucher(store, hash).await.void, Some(why.clone()));
     }
     assert_eq!(voucher(store, vouchers[1]).await.void, None, "a redemption that runs is left alone");
-    assert_eq!(store.inboxes(9).await.unwrap(), []);
+    assert_eq!(store.inboxes(worker(1), 9).await.unwrap(), []);
     assert_eq!(voucher(store, vouchers[6]).await.void, Some(reason("lost")));
     assert_eq!(voucher(store, other).await.state, VoucherState::Issued);
     assert_eq!(store.void_batch(batch, &why).await.unwrap(), Some(0));

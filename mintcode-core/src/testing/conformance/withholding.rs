@@ -2,8 +2,8 @@
 
 use super::Subject;
 use super::stage::{
-    at, begun, bought, delivery, failed, fails_whole, intended, meant, moved, picture, post, queued, reload,
-    session, voucher, went_on, worker,
+    adopt, at, begun, bought, delivery, enlisted, failed, fails_whole, intended, meant, moved, picture, post,
+    queued, reload, session, voucher, went_on,
 };
 use crate::alert::Alert;
 use crate::ledger::{Balance, Kind};
@@ -107,6 +107,7 @@ pub async fn a_withheld_message_goes_on_being_settled(store: &Subject) {
     let next = went_on(store, &withheld, moved(&withheld, Phase::Withheld(open))).await;
     assert_eq!(reload(store, next.id).await, next);
     assert_eq!(voucher(store, next.voucher).await.state, VoucherState::RetryableFailed);
-    let adopted = store.adopt(worker(2), 9).await.unwrap();
+    enlisted(store, 2).await;
+    let adopted = store.adopt(adopt(2, 9)).await.unwrap();
     assert_eq!(adopted.len(), 1, "its order is not settled");
 }

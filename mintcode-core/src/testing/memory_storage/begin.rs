@@ -94,7 +94,7 @@ impl State {
         }
         self.book(&redemption, ledger::due(None, &redemption), now);
         self.history.insert(id, vec![redemption.snapshot()]);
-        self.redemptions.insert(id, redemption.clone());
+        self.put(redemption.clone());
         redemption
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
-use super::{State, corrupt};
+use super::{Claimant, State, corrupt};
 use crate::alert::AlertChange;
 use crate::health::{Account, AccountChange, Health, HealthChange, HealthRules, Source};
 use crate::ids::{RedemptionId, SupplierName};
@@ -46,7 +46,7 @@ impl State {
         self.check_entries(id, &commit.ledger)?;
 
         for (supplier, order, attempt) in claims {
-            self.claims.entry(supplier).or_default().insert(order, (id, attempt));
+            self.claims.entry(supplier).or_default().insert(order, Claimant::Attempt(id, attempt));
         }
         if let Some(voucher) = voucher {
             self.vouchers.insert(hash, voucher);
@@ -59,10 +59,10 @@ impl State {
         self.keep(learnt, now);
         self.alert(commit.alerts, now);
         self.choices.entry(id).or_default().extend(commit.choice.map(|choice| choice.text()));
-        let redemption = Redemption { owner, next, ..commit.next };
+        let redemption = Redemption { owner, next, takeovers: 0, ..commit.next };
         self.book(&redemption, commit.ledger, now);
         self.history.entry(id).or_default().push(redemption.snapshot());
-        self.redemptions.insert(id, redemption);
+        self.put(redemption);
         Ok(())
     }
 
@@ -110,9 +110,9 @@ impl State {
             let stored = self.claims.get(&row.supplier).and_then(|claimed| claimed.get(&order)).copied();
             let made_now =
                 new.iter().find(|(supplier, claimed, _)| (supplier, claimed) == (&row.supplier, &order));
-            match stored.or(made_now.map(|(_, _, attempt)| (next.id, *attempt))) {
+            match stored.or(made_now.map(|(_, _, attempt)| Claimant::Attempt(next.id, *attempt))) {
                 None => new.push((row.supplier, order, row.number)),
-                Some(claim) if claim == (next.id, row.number) => {}
+                Some(claim) if claim == Claimant::Attempt(next.id, row.number) => {}
                 Some(_) => return Err(StorageError::Claimed),
             }
         }

@@ -1,16 +1,16 @@
 //! Redemptions, their claims and their inboxes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{MemoryStorage, State};
+use super::{Claimant, MemoryStorage, State};
 use crate::health::{Outlook, Source};
 use crate::ids::{RedemptionId, SkuId, SupplierName, WorkerId};
 use crate::order::OrderId;
 use crate::ports::supplier::Wanted;
-use crate::ports::{Begin, Begun, Claims, Commit, Inbox, InboxItem, Observed, Storage, StorageError};
+use crate::ports::{Adopt, Begin, Begun, Claims, Commit, Inbox, InboxItem, Observed, Storage, StorageError};
 use crate::redemption::{Phase, Redemption, Snapshot};
 use crate::sku::Sku;
 
@@ -35,14 +35,22 @@ impl Storage for MemoryStorage {
         })
     }
 
-    async fn adopt(&self, worker: WorkerId, limit: u32) -> Result<Vec<Redemption>, StorageError> {
+    async fn adopt(&self, adopt: Adopt) -> Result<Vec<Redemption>, StorageError> {
         self.transaction(|state| {
-            let is_due =
-                |redemption: &&mut Redemption| !redemption.is_at_rest() && redemption.owner != Some(worker);
-            let mut due: Vec<_> = state.redemptions.values_mut().filter(is_due).collect();
-            due.sort_by_key(|redemption| (redemption.created_at, redemption.id));
-            Ok(due.into_iter().take(limit as usize).map(|redemption| take_over(redemption, worker)).collect())
+            let now = self.own_time().unwrap_or(adopt.now);
+            Ok(state.adopt(Adopt { now, ..adopt }))
         })
+    }
+
+    async fn outlived(&self, worker: WorkerId, redemptions: &[RedemptionId]) -> Result<(), StorageError> {
+        self.transaction(|state| {
+            state.outlived(worker, redemptions);
+            Ok(())
+        })
+    }
+
+    async fn resume(&self, id: RedemptionId) -> Result<bool, StorageError> {
+        self.transaction(|state| Ok(state.resume(id)))
     }
 
     async fn adopt_one(
@@ -50,15 +58,7 @@ impl Storage for MemoryStorage {
         worker: WorkerId,
         id: RedemptionId,
     ) -> Result<Option<Redemption>, StorageError> {
-        self.transaction(|state| {
-            Ok(state.redemptions.get_mut(&id).map(|redemption| {
-                if redemption.owner == Some(worker) {
-                    redemption.clone()
-                } else {
-                    take_over(redemption, worker)
-                }
-            }))
-        })
+        self.transaction(|state| Ok(state.adopt_one(worker, id)))
     }
 
     async fn append_inbox(&self, redemption: RedemptionId, item: Inbox) -> Result<(), StorageError> {
@@ -78,13 +78,15 @@ impl Storage for MemoryStorage {
         })
     }
 
-    async fn inboxes(&self, limit: u32) -> Result<Vec<RedemptionId>, StorageError> {
+    async fn inboxes(&self, worker: WorkerId, limit: u32) -> Result<Vec<RedemptionId>, StorageError> {
         self.transaction(|state| {
             let mut oldest = BTreeMap::new();
             for (id, (redemption, _)) in &state.inbox {
                 oldest.entry(*redemption).or_insert(*id);
             }
-            let mut redemptions: Vec<_> = oldest.into_iter().collect();
+            let is_for =
+                |id: &RedemptionId| state.redemptions.get(id).is_some_and(|it| state.may_drive(it, worker));
+            let mut redemptions: Vec<_> = oldest.into_iter().filter(|(id, _)| is_for(id)).collect();
             redemptions.sort_by_key(|(_, oldest)| *oldest);
             Ok(redemptions.into_iter().take(limit as usize).map(|(redemption, _)| redemption).collect())
         })
@@ -123,6 +125,22 @@ impl Storage for MemoryStorage {
         })
     }
 
+    async fn holders(
+        &self,
+        supplier: &SupplierName,
+        orders: &[OrderId],
+    ) -> Result<Vec<(OrderId, RedemptionId)>, StorageError> {
+        self.transaction(|state| {
+            let Some(claimed) = state.claims.get(supplier) else { return Ok(Vec::new()) };
+            let orders: BTreeSet<_> = orders.iter().collect();
+            let holder = |order: &OrderId| match claimed.get(order)? {
+                Claimant::Attempt(id, _) => state.redemptions.get(id).filter(|it| !it.is_at_rest()),
+                Claimant::Orphan => None,
+            };
+            Ok(orders.into_iter().filter_map(|order| Some((order.clone(), holder(order)?.id))).collect())
+        })
+    }
+
     async fn outlook(&self, sku: &SkuId) -> Result<Option<(Sku, Outlook)>, StorageError> {
         self.transaction(|state| {
             let sku = state.skus.get(sku);
@@ -158,12 +176,6 @@ impl Storage for MemoryStorage {
 
 fn same_plan(one: &Wanted, other: &Wanted) -> bool {
     (&one.product, &one.country, &one.operator) == (&other.product, &other.country, &other.operator)
-}
-
-fn take_over(redemption: &mut Redemption, worker: WorkerId) -> Redemption {
-    redemption.owner = Some(worker);
-    redemption.epoch += 1;
-    redemption.clone()
 }
 
 impl State {

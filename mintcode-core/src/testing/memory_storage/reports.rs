@@ -71,8 +71,15 @@ impl State {
             .filter(|redemption| search.status.is_none_or(|status| redemption.status() == status))
             .filter(|redemption| before.is_none_or(|before| before.is_some_and(|it| age(redemption) < it)))
             .collect();
-        found.sort_by_key(|redemption| std::cmp::Reverse(age(redemption)));
-        found.into_iter().take(limit as usize).cloned().collect()
+        let newest_first = |redemption: &&Redemption| std::cmp::Reverse(age(redemption));
+        let limit = limit as usize;
+        if found.len() > limit {
+            // A page of many is not worth putting all of them in order.
+            found.select_nth_unstable_by_key(limit, newest_first);
+            found.truncate(limit);
+        }
+        found.sort_by_key(newest_first);
+        found.into_iter().cloned().collect()
     }
 
     fn ledger_totals(

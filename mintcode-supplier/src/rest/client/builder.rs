@@ -50,7 +50,8 @@ impl fmt::Debug for RestSupplierBuilder {
 
 impl RestSupplier {
     /// Starts with the service at `base` (its version included, such as `https://host/v1`), its key, and the clock
-    /// that says whether a purchase may still be sent.
+    /// by which its answers are read: when a `Retry-After` with a date is over, and when an order was made that does not
+    /// say so. Whether a purchase may still be sent is told by its permit alone.
     pub fn builder(base: Url, api_key: SecretString, clock: Arc<dyn Clock>) -> RestSupplierBuilder {
         let (currency, timeout) = (Currency::USD, Duration::from_secs(10));
         RestSupplierBuilder { base, api_key, clock, currency, timeout, late_answers: Duration::ZERO }
@@ -99,9 +100,8 @@ impl RestSupplierBuilder {
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
         let caller = self.client()?.build().map_err(BuildError::Client)?;
-        let gate = Gate { clock: Arc::clone(&self.clock) };
         let patience = self.timeout.max(self.late_answers);
-        let buyer = self.client()?.timeout(patience).pool_max_idle_per_host(0).connector_layer(gate);
+        let buyer = self.client()?.timeout(patience).pool_max_idle_per_host(0).connector_layer(Gate);
         let buyer = buyer.build().map_err(BuildError::Client)?;
         Ok(RestSupplier { buyer, caller, base: self.base, currency: self.currency, clock: self.clock })
     }
