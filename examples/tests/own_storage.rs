@@ -79,7 +79,7 @@ hand_on! {
         fn append_inbox(redemption: RedemptionId, item: Inbox) -> Stored<()>;
         fn inbox(redemption: RedemptionId) -> Stored<Vec<InboxItem>>;
         fn inboxes(worker: WorkerId, limit: u32) -> Stored<Vec<RedemptionId>>;
-        fn discard_inbox(items: &[i64]) -> Stored<()>;
+        fn discard_inbox(redemption: RedemptionId, epoch: u64, items: &[i64]) -> Stored<()>;
         fn claims(
             supplier: &SupplierName, wanted: &Wanted, orders: &[OrderId], except: RedemptionId
         ) -> Stored<Claims>;

@@ -119,7 +119,7 @@ async fn everything_survives_a_restart() {
     let store = SqliteStore::open(&path).unwrap();
     assert_eq!(look(&store).await, before);
     // Ids of the inbox go on, and the idempotency key is still known.
-    store.discard_inbox(&[before.5[0].id]).await.unwrap();
+    store.discard_inbox(rdm(1), 1, &[before.5[0].id]).await.unwrap();
     drop(store);
     let store = SqliteStore::open(&path).unwrap();
     store.append_inbox(rdm(1), Inbox::Wish(Wish::Cancel)).await.unwrap();

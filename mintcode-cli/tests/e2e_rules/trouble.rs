@@ -17,13 +17,12 @@ fn lines() -> String {
 async fn a_throttled_purchase_waits_as_long_as_it_is_told_and_tries_the_same_plan_again() {
     let plans = ["A good 0.10 0.20", "B spare 0.12 0.20"];
     let skus = [sku("tg", PATIENT, &plans), sku("hasty", "max_duration = \"3s\"\ncooldown = \"5s\"", &plans)];
-    // Longer than the account as a whole is left alone after its first refusal.
-    let backoff = [("ENGINE_BACKOFF_MIN", "5100ms"), ("ENGINE_BACKOFF_MAX", "5300ms")];
+    let backoff = [("ENGINE_BACKOFF_MIN", "1100ms"), ("ENGINE_BACKOFF_MAX", "1300ms")];
     let scene = Scene::open(&skus, &lines(), &backoff);
     let customer = scene.customer(1);
     let told = json!({ "name": "throttle_429", "route": "buy", "retry_after": "2s" });
     let untold = json!({ "name": "throttle_429", "route": "buy" });
-    for (fault, pauses) in [(untold, 5_100..=5_300), (told, 2_000..=2_000)] {
+    for (fault, pauses) in [(untold, 1_100..=1_300), (told, 2_000..=2_000)] {
         let code = scene.mint("tg").await;
         scene.fault(fault).await;
         let id = customer.redeem(&code).await;

@@ -159,7 +159,9 @@ impl Driver {
             Ok(decision) => decision,
             Err(error) => {
                 tracing::debug!(voucher = %current.mask, %error, "an event came too late");
-                self.discard(consumed).await;
+                if let Err(ended) = self.discard(current, consumed).await {
+                    return Tried::Dropped(ended);
+                }
                 let wake_at = Some(self.clock.now());
                 return Tried::done(current.clone(), wake_at, None);
             }
@@ -175,7 +177,9 @@ impl Driver {
         }
         let Decision { next, effect, choice, wake_at } = decision;
         let Some(next) = next else {
-            self.discard(consumed).await;
+            if let Err(ended) = self.discard(current, consumed).await {
+                return Tried::Dropped(ended);
+            }
             let outcome = match effect {
                 Some(effect) => self.perform(pulse, effect, None, current, None).await,
                 None => None,
@@ -200,7 +204,9 @@ impl Driver {
             // released.
             Err(lost @ (Lost::Claim | Lost::Voucher)) => {
                 tracing::warn!(voucher = %current.mask, error = %lost, "an event came too late");
-                self.discard(told).await;
+                if let Err(ended) = self.discard(current, told).await {
+                    return Tried::Dropped(ended);
+                }
                 let wake_at = Some(self.clock.now() + self.timing.poll_max);
                 Tried::done(current.clone(), wake_at, None)
             }
@@ -408,13 +414,22 @@ impl Driver {
         items.into_iter().map(Input::from).collect()
     }
 
-    async fn discard(&self, consumed: Option<i64>) {
-        let Some(item) = consumed else { return };
+    /// Takes an item that changes nothing out of the inbox. Fails where the redemption is another worker's by now: the item
+    /// is that one's.
+    async fn discard(&self, redemption: &Redemption, consumed: Option<i64>) -> Result<(), Advanced> {
+        let Some(item) = consumed else { return Ok(()) };
         let storage = self.journal.storage();
-        if let Err(error) =
-            persist("discarding an inbox item", || storage.discard_inbox(std::slice::from_ref(&item))).await
-        {
-            tracing::error!(error = %Chain(&error), "an inbox item could not be discarded");
+        let discarded = persist("discarding an inbox item", || {
+            storage.discard_inbox(redemption.id, redemption.epoch, std::slice::from_ref(&item))
+        });
+        match discarded.await {
+            Ok(()) => Ok(()),
+            Err(StorageError::Fenced) => Err(Advanced::Gone),
+            // It is met again.
+            Err(error) => {
+                tracing::error!(error = %Chain(&error), "an inbox item could not be discarded");
+                Ok(())
+            }
         }
     }
 

@@ -27,8 +27,11 @@ const AFTER_PANIC: Duration = Duration::from_secs(5);
 /// How long a supplier may take to tell its newest orders before the worker begins without.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// How long storage may take to tell its time for the worker's clock to be set by it: as much as it may be off.
-const SURELY_NOW: Duration = Duration::from_secs(5);
+/// How long storage may take to tell its time for the worker's clock to be set by it at once. It is asked again where it
+/// takes longer: a clock that is off looks for lost purchases in the wrong place.
+const SURELY_NOW: Duration = Duration::from_secs(1);
+/// How often it is asked for that.
+const MOST_ASKED: u32 = 5;
 
 /// Everything that works in this process.
 pub(super) struct Shifts {
@@ -115,6 +118,7 @@ impl Shifts {
         let worker = WorkerId::draw(&*driver.entropy);
         let mut sent_at;
         let mut theirs;
+        let mut asked = 1;
         loop {
             sent_at = driver.clock.uptime();
             theirs = persist("enlisting", || {
@@ -125,7 +129,7 @@ impl Shifts {
             // The time is as old as its answer at most, and on average half as old.
             let took = driver.clock.uptime().saturating_sub(sent_at);
             match theirs {
-                Some(_) if is_first && took > SURELY_NOW => {}
+                Some(_) if is_first && took > SURELY_NOW && asked < MOST_ASKED => asked += 1,
                 Some(theirs) if is_first => break driver.clock.set(theirs + took / 2),
                 Some(_) | None => break,
             }

@@ -290,8 +290,14 @@ pub trait Storage: Send + Sync {
     /// Redemptions with something in their inbox that `worker` owns or may take over, at most `limit`; none in quarantine.
     async fn inboxes(&self, worker: WorkerId, limit: u32) -> Result<Vec<RedemptionId>, StorageError>;
 
-    /// Removes inbox items that no longer apply.
-    async fn discard_inbox(&self, items: &[i64]) -> Result<(), StorageError>;
+    /// Removes items of the redemption's inbox that no longer apply. Fails with [`StorageError::Fenced`] where the stored epoch
+    /// differs: what an earlier owner takes for settled may be news to the next one.
+    async fn discard_inbox(
+        &self,
+        redemption: RedemptionId,
+        epoch: u64,
+        items: &[i64],
+    ) -> Result<(), StorageError>;
 
     /// Which of `orders` are claimed, and whether other purchases of the same plan (supplier, product, country and
     /// operator) may still get their answer; `except` is left out of the latter.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use super::services::SHIPPED;
 use crate::sku::{FieldError, Sku};
@@ -91,11 +91,16 @@ impl DenyList {
     /// What is built in: banks, payment services, authorities and health services; no country.
     #[must_use]
     pub fn shipped() -> Self {
-        let services = SHIPPED.iter().flat_map(|(reason, names)| {
-            names.iter().map(|name| (squashed(name), Denied { name: (*name).to_owned(), reason: *reason }))
+        static LIST: LazyLock<DenyList> = LazyLock::new(|| {
+            let services = SHIPPED.iter().flat_map(|(reason, names)| {
+                names
+                    .iter()
+                    .map(|name| (squashed(name), Denied { name: (*name).to_owned(), reason: *reason }))
+            });
+            let services = services.collect();
+            DenyList(Arc::new(Lists { shipped: true, services, countries: BTreeSet::new() }))
         });
-        let services = services.collect();
-        Self(Arc::new(Lists { shipped: true, services, countries: BTreeSet::new() }))
+        LIST.clone()
     }
 
     /// A list that denies nothing, for an operator who switched the shipped one off.

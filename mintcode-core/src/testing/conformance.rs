@@ -193,6 +193,7 @@ macro_rules! storage_conformance {
                 items_are_numbered_in_the_order_of_arrival,
                 ids_are_never_used_again,
                 only_the_named_items_are_discarded,
+                only_the_owner_discards,
                 redemptions_with_something_in_their_inbox_are_named_once,
                 only_those_are_named_that_the_worker_may_drive,
                 redemptions_at_rest_are_named_as_well,

@@ -199,8 +199,13 @@ impl<P: Storage> Storage for Faulty<P> {
         self.read(self.port.inboxes(worker, limit)).await
     }
 
-    async fn discard_inbox(&self, items: &[i64]) -> Result<(), StorageError> {
-        self.write(self.port.discard_inbox(items)).await
+    async fn discard_inbox(
+        &self,
+        redemption: RedemptionId,
+        epoch: u64,
+        items: &[i64],
+    ) -> Result<(), StorageError> {
+        self.write(self.port.discard_inbox(redemption, epoch, items)).await
     }
 
     async fn claims(

@@ -8,12 +8,13 @@ use chrono::{DateTime, Utc};
 use mintcode_core::ids::{BatchId, RedemptionId};
 use mintcode_core::ledger::{Book, Kind};
 use mintcode_core::order::OrderStatus;
-use mintcode_core::ports::{Orphans, Reports, Storage, Vouchers};
+use mintcode_core::ports::{Orphans, RedemptionSearch, Reports, Storage, Vouchers};
 use mintcode_core::redemption::{AttemptRow, Outcome, Phase, Redemption};
 use mintcode_core::testing::TokioClock;
 use tokio::time::Instant;
 
-use super::books::{MOST_IN_A_SECOND, Sold};
+use super::books::Sold;
+use super::cut::real;
 use super::matching::{Try, unmatched};
 use super::setup::{CLOCK_OFF, Setup};
 use super::sim::Sim;
@@ -53,7 +54,7 @@ struct Audit<'a> {
 /// Looks for everything that must not be.
 pub(crate) async fn audit(sim: &Sim, batch: BatchId, quiet_from: Instant) {
     sim.books().are_closed(sim.now());
-    let redemptions = sim.storage.redemptions(Default::default(), u32::MAX).await.unwrap();
+    let redemptions = sim.storage.redemptions(RedemptionSearch::default(), u32::MAX).await.unwrap();
     let attempts = redemptions.iter().flat_map(|redemption| {
         redemption.attempt_rows().into_iter().map(move |row| {
             let phone = row.order.as_ref().and_then(|order| phone_of(redemption, order));
@@ -94,7 +95,7 @@ pub(crate) async fn digest(sim: &Sim) -> u64 {
         format!("{sold:?}").hash(&mut hasher);
     }
     sim.books().requests.hash(&mut hasher);
-    for redemption in sim.storage.redemptions(Default::default(), u32::MAX).await.unwrap() {
+    for redemption in sim.storage.redemptions(RedemptionSearch::default(), u32::MAX).await.unwrap() {
         format!("{redemption:?}").hash(&mut hasher);
     }
     hasher.finish()
@@ -291,7 +292,7 @@ impl Audit<'_> {
             }
             worst = worst.max((to + 1 - from, *at));
         }
-        if worst.0 > MOST_IN_A_SECOND {
+        if worst.0 > self.sim.setup.temper.most_in_a_second() {
             self.violated(format!("I6: {} requests in the second before {}", worst.0, worst.1));
         }
     }
@@ -365,7 +366,7 @@ impl Audit<'_> {
                     Kind::Refund => -1,
                     Kind::Hold | Kind::Capture | Kind::Release | Kind::Loss | Kind::Recovery => 0,
                 };
-                *booked.entry(self.sim.real(&order).to_string()).or_default() += sign * entry.amount.micros();
+                *booked.entry(real(&order).to_string()).or_default() += sign * entry.amount.micros();
             }
         }
         let (from, to) = (TokioClock::epoch(), self.sim.now() + Duration::from_secs(3_600));

@@ -9,7 +9,7 @@ use mintcode_core::order::{ListedOrder, Message, Order, OrderId, OrderStatus, Ph
 use mintcode_core::ports::{Stop, Wanted};
 
 use super::dice::{CERTAIN, Dice};
-use super::setup::{RATE, SHELVES, Temper};
+use super::setup::{SHELVES, Temper};
 
 /// The product that everything is sold for.
 pub(crate) const PRODUCT: &str = "telegram";
@@ -21,9 +21,6 @@ const AUTO_FINISH: TimeDelta = TimeDelta::minutes(5);
 pub(crate) const BAN: TimeDelta = TimeDelta::minutes(10);
 const HITS_FOR_A_BAN: usize = 5;
 const FIRST_ID: usize = 1_000_001;
-
-/// Requests in one second that keep within the rate.
-pub(crate) const MOST_IN_A_SECOND: usize = (RATE + RATE / 10 + 1) as usize;
 
 pub(crate) struct Books {
     pub(crate) temper: Temper,
@@ -63,6 +60,7 @@ pub(crate) struct Sold {
 }
 
 /// Why the supplier refuses to settle an order.
+#[derive(Clone, Copy)]
 pub(crate) enum Refused {
     NotFound,
     TooEarly,
@@ -124,7 +122,7 @@ impl Books {
         }
         let second = now - TimeDelta::seconds(1);
         let lately = self.requests.iter().rev().take_while(|at| **at > second).count();
-        if !is_refused && lately <= MOST_IN_A_SECOND {
+        if !is_refused && lately <= self.temper.most_in_a_second() {
             return Ok(());
         }
         self.last_hit = Some(now);
@@ -137,11 +135,11 @@ impl Books {
         Err(dice.chance(5_000).then(|| dice.secs(1, 10)))
     }
 
-    /// Sells a number for a request that was sent at `asked_at`, if there is one.
+    /// Sells a number for a request that was sent at `sent_at`, if there is one.
     pub(crate) fn buy(
         &mut self,
         wanted: &Wanted,
-        asked_at: DateTime<Utc>,
+        sent_at: DateTime<Utc>,
         now: DateTime<Utc>,
         dice: &Dice,
     ) -> Sale {
@@ -149,17 +147,17 @@ impl Books {
             return Sale::Stopped(stop);
         }
         let key = (wanted.country.clone(), wanted.operator.clone());
-        let Some(shelf) = self.shelves.get_mut(&key).filter(|shelf| shelf.stock > 0) else {
+        let Some(place) = self.shelves.get_mut(&key).filter(|shelf| shelf.stock > 0) else {
             return Sale::OutOfStock;
         };
-        shelf.stock -= 1;
+        place.stock -= 1;
         let number = FIRST_ID + self.orders.len();
         let sold = Sold {
             id: OrderId::new(number.to_string()),
             phone: format!("+1204{number}"),
             shelf: key,
-            price: shelf.price,
-            asked_at,
+            price: place.price,
+            asked_at: sent_at,
             created_at: now,
             expires_at: now + self.temper.lifetime,
             messages: messages(&self.temper, now, number, dice),
@@ -333,6 +331,11 @@ fn messages(temper: &Temper, now: DateTime<Utc>, number: usize, dice: &Dice) -> 
         code,
     };
     let mut messages = Vec::new();
+    if dice.chance(150) {
+        let text = format!("Your bank: payment of $500.00 with card *1234, code {number}");
+        messages.push(message(at, text, None));
+        return messages;
+    }
     if dice.chance(1_000) {
         messages.push(message(at, "Welcome to the service".to_owned(), None));
         if dice.chance(CERTAIN / 5) {

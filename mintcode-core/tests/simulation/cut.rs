@@ -86,12 +86,12 @@ impl Sim {
             _ => timing,
         }
     }
+}
 
-    /// The id that the supplier knows an order by.
-    pub(crate) fn real(&self, order: &OrderId) -> OrderId {
-        let text = order.as_str();
-        text.split_once(ALIAS).map_or_else(|| order.clone(), |(real, _)| OrderId::new(real))
-    }
+/// The id that the supplier knows an order by.
+pub(crate) fn real(order: &OrderId) -> OrderId {
+    let text = order.as_str();
+    text.split_once(ALIAS).map_or_else(|| order.clone(), |(real, _)| OrderId::new(real))
 }
 
 /// Gives the orders of a redemption ids that nobody else has claimed.

@@ -22,7 +22,7 @@ use mintcode_core::redemption::{Redemption, Snapshot};
 use mintcode_core::sku::Sku;
 use mintcode_core::voucher::{Label, Mask, Shape, VoidReason, Voucher, VoucherEvent, VoucherHash};
 
-use super::cut::{Cut, Unstored};
+use super::cut::{Cut, Unstored, real};
 use super::process::{Fate, Heat, Mode, Process};
 
 pub(crate) struct Ports {
@@ -64,7 +64,7 @@ through_the_process!(Storage {
     Hot Write fn append_inbox(redemption: RedemptionId, item: Inbox) -> ();
     Hot Read fn inbox(redemption: RedemptionId) -> Vec<InboxItem>;
     Idle Read fn inboxes(worker: WorkerId, limit: u32) -> Vec<RedemptionId>;
-    Hot Write fn discard_inbox(items: &[i64]) -> ();
+    Hot Write fn discard_inbox(redemption: RedemptionId, epoch: u64, items: &[i64]) -> ();
     Idle Read fn holders(supplier: &SupplierName, orders: &[OrderId]) -> Vec<(OrderId, RedemptionId)>;
     Hot Read fn outlook(sku: &SkuId) -> Option<(Sku, Outlook)>;
     Idle Write fn observe(observed: Observed) -> ();
@@ -86,7 +86,7 @@ through_the_process!(Storage {
                 process.is_going().await;
                 return answer;
             }
-            let work = sim.commit(number, &unstored, commit);
+            let work = Box::pin(sim.commit(number, &unstored, commit));
             process.around(Heat::Hot, Mode::Write, "commit", work).await
         }
 
@@ -133,7 +133,7 @@ through_the_process!(Storage {
 
         async fn newest_order(&self, supplier: &SupplierName) -> Result<Option<OrderId>, StorageError> {
             let sim = &self.process.sim;
-            let work = async { Ok(sim.storage.newest_order(supplier).await?.map(|order| sim.real(&order))) };
+            let work = async { Ok(sim.storage.newest_order(supplier).await?.map(|order| real(&order))) };
             self.process.around(Heat::Hot, Mode::Read, "newest_order", work).await
         }
     }
@@ -145,7 +145,7 @@ through_the_process!(Workers {
     Idle Read fn workers() -> Vec<WorkerRow>;
     Hot Write fn strike_off(silent: WorkerRow) -> bool;
     Hot Write fn retire(worker: WorkerId) -> ();
-    Idle Write fn lease_requests(supplier: &SupplierName, wish: LeaseWish, now: DateTime<Utc>) -> Lease;
+    Hot Write fn lease_requests(supplier: &SupplierName, wish: LeaseWish, now: DateTime<Utc>) -> Lease;
     Hot Write fn note_hit(supplier: &SupplierName, retry_after: Option<Duration>, now: DateTime<Utc>) -> ();
     Hot Write fn note_proof(supplier: &SupplierName) -> ();
     + {

@@ -12,8 +12,6 @@ use mintcode_core::velocity::{Cap, Caps};
 
 use super::dice::Dice;
 
-/// Requests per second that the supplier allows.
-pub(crate) const RATE: u32 = 20;
 /// The plans of the one SKU: country and operator.
 pub(crate) const SHELVES: [(&str, &str); 3] =
     [("canada", "virtual4"), ("england", "virtual66"), ("india", "virtual1")];
@@ -52,6 +50,8 @@ pub(crate) struct Rates {
 /// How the supplier is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Temper {
+    /// Requests per second that it allows.
+    pub(crate) rate: u32,
     /// How far its clock is ahead.
     pub(crate) ahead: TimeDelta,
     pub(crate) minimum_cancel_age: Duration,
@@ -115,8 +115,7 @@ impl Setup {
     pub(crate) fn crowd(dice: &Dice, vouchers: u32) -> Self {
         let arrivals = Duration::from_secs(900);
         let mut drawn = Self::draw(dice);
-        drawn.temper.rows = usize::MAX;
-        (drawn.temper.page, drawn.temper.throttles) = (100, 0);
+        drawn.temper = Temper { rate: 60, rows: usize::MAX, page: 100, throttles: 0, ..drawn.temper };
         // The same trouble in all as in a small world, not the same for each call.
         let rates = Rates { crash: 30, stall: 30, fail: 1_000, lose: 1_000, slow: 10_000, storms: 1 };
         Self {
@@ -131,9 +130,15 @@ impl Setup {
 }
 
 impl Temper {
+    /// Requests in one second that keep within the rate.
+    pub(crate) fn most_in_a_second(&self) -> usize {
+        (self.rate + self.rate / 10 + 1) as usize
+    }
+
     fn draw(dice: &Dice) -> Self {
         let ahead = i64::try_from(dice.below(3_001)).unwrap() - 1_500;
         Self {
+            rate: 20,
             ahead: TimeDelta::milliseconds(ahead),
             minimum_cancel_age: Duration::from_secs(*dice.pick(&[0, 10, 30])),
             lifetime: dice.secs(600, 900),

@@ -11,6 +11,7 @@ use mintcode_core::ports::{BuyError, BuyPermit, CallError, Capabilities, Profile
 use tokio::sync::oneshot;
 
 use super::books::{Books, PRODUCT, Refused, Sale, USUAL_PRICE};
+use super::cut::real;
 use super::process::{Fate, Heat, Process};
 use super::sim::Sim;
 
@@ -126,7 +127,7 @@ impl SimSupplier {
         work: impl FnOnce(&mut Books, &OrderId, DateTime<Utc>) -> Result<Sight, Refused>,
     ) -> Result<Sight, CallError> {
         self.sim().record().calls_about(self.process.number, call, order, self.sim());
-        let id = self.sim().real(order);
+        let id = real(order);
         let answer = self.call(Heat::Hot, call, |books, now| work(books, &id, now).map_err(refused)).await;
         self.heard(order, &answer);
         answer
@@ -217,7 +218,7 @@ impl Supplier for SimSupplier {
             async move {
                 if is_late {
                     sim.count("purchases that appeared late");
-                    let most = sim.setup.timing.late_max - Duration::from_millis(500);
+                    let most = sim.setup.timing.late_max.saturating_sub(Duration::from_millis(500));
                     tokio::time::sleep(sim.dice.millis(500, most.as_millis().try_into().unwrap())).await;
                 }
                 let sale = sim.books().buy(&wanted, asked_at, sim.now(), &sim.dice);
@@ -247,7 +248,7 @@ impl Supplier for SimSupplier {
     }
 
     async fn check(&self, order: &OrderId) -> Result<Sight, CallError> {
-        let id = self.sim().real(order);
+        let id = real(order);
         let is_forgotten = self.is(self.sim().setup.temper.forgetful) && self.sim().books().forget(&id);
         let answer = self
             .call(Heat::Idle, "check", |books, now| {

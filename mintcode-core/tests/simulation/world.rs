@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use mintcode_core::engine::{Engine, Issuer, MintRequest};
 use mintcode_core::ids::{BatchId, SupplierName};
 use mintcode_core::money::Amount;
-use mintcode_core::ports::{Catalogue, Orphans, Put, Reports, Stop, Storage};
+use mintcode_core::ports::{Catalogue, Orphans, Put, RedemptionSearch, Reports, Stop, Storage};
 use mintcode_core::redemption::Redemption;
 use mintcode_core::testing::{SeededEntropy, TokioClock};
 use mintcode_core::voucher::{Shape, VoucherKeys, VoucherSecret};
@@ -23,7 +23,7 @@ use super::dice::Dice;
 use super::ports::Ports;
 use super::process::Process;
 use super::report::Counts;
-use super::setup::{RATE, Setup, rules};
+use super::setup::{Setup, rules};
 use super::sim::Sim;
 use super::supplier::SimSupplier;
 
@@ -143,12 +143,8 @@ impl World {
         let quiet_from = self.quiet_from();
         self.come_to_rest(quiet_from + audit::rest_within(&sim.setup)).await;
         audit::audit(sim, self.batch, quiet_from).await;
-        Outcome {
-            violations: sim.violations(),
-            counts: sim.counts().clone(),
-            lived: sim.uptime(),
-            digest: audit::digest(sim).await,
-        }
+        let digest = audit::digest(sim).await;
+        Outcome { violations: sim.violations(), counts: sim.counts().clone(), lived: sim.uptime(), digest }
     }
 
     /// From when on nothing keeps redemptions from their ends: a ban outlasts the rest, and what the service made of it.
@@ -168,7 +164,7 @@ impl World {
         let sim = &self.sim;
         while Instant::now() < limit {
             tokio::time::sleep(Duration::from_secs(5)).await;
-            let redemptions = sim.storage.redemptions(Default::default(), u32::MAX).await.unwrap();
+            let redemptions = sim.storage.redemptions(RedemptionSearch::default(), u32::MAX).await.unwrap();
             let mut is_at_rest = true;
             for redemption in redemptions.iter().filter(|redemption| !redemption.is_at_rest()) {
                 is_at_rest = false;
@@ -240,7 +236,8 @@ impl World {
         async move {
             loop {
                 let storms = sim.setup.rates.storms;
-                let pause = if storms == 0 { sim.dice.secs(20, 60) } else { sim.dice.secs(5, 60 / storms) };
+                let pause = 60_u64.checked_div(storms);
+                let pause = pause.map_or_else(|| sim.dice.secs(20, 60), |most| sim.dice.secs(5, most));
                 tokio::time::sleep(pause).await;
                 if sim.is_calm() {
                     return;
@@ -310,7 +307,7 @@ fn engine(process: &Arc<Process>, keys: &VoucherKeys) -> Engine {
     Engine::builder(ports, Arc::clone(process) as _, Arc::new(entropy), keys.clone())
         .timing(process.sim.timing())
         .rules(rules(&process.sim.setup))
-        .supplier(SupplierName::default(), Arc::new(supplier), true, RATE)
+        .supplier(SupplierName::default(), Arc::new(supplier), true, process.sim.setup.temper.rate)
         .build()
         .unwrap()
 }

@@ -95,12 +95,23 @@ impl Storage for SqliteStore {
         self.read(|connection| ownership::inboxes(connection, worker, limit))
     }
 
-    async fn discard_inbox(&self, items: &[i64]) -> Result<(), StorageError> {
+    async fn discard_inbox(
+        &self,
+        redemption: RedemptionId,
+        epoch: u64,
+        items: &[i64],
+    ) -> Result<(), StorageError> {
         let items = items.to_vec();
         self.writer
             .write(move |connection| {
-                for id in items {
-                    execute(connection, "DELETE FROM inbox WHERE id = ?1", [id], || Row::of("inbox", &id))?;
+                let id = redemption.to_string();
+                let sql = "SELECT epoch FROM redemption WHERE id = ?1";
+                if row(connection, sql, [&id], |row| row.get(0))? != Some(count(epoch)) {
+                    return Err(StorageError::Fenced);
+                }
+                let sql = "DELETE FROM inbox WHERE id = ?1 AND redemption = ?2";
+                for item in items {
+                    execute(connection, sql, (item, &id), || Row::of("inbox", &item))?;
                 }
                 Ok(())
             })

@@ -46,10 +46,10 @@ pub async fn items_are_numbered_in_the_order_of_arrival(store: &Subject) {
 pub async fn ids_are_never_used_again(store: &Subject) {
     queued(store).await;
     let first = told(store, 1, CANCEL).await;
-    store.discard_inbox(&[first]).await.unwrap();
+    store.discard_inbox(rdm(1), 1, &[first]).await.unwrap();
     let second = told(store, 1, CANCEL).await;
     assert!(second > first, "{first} {second}");
-    store.discard_inbox(&[first]).await.unwrap();
+    store.discard_inbox(rdm(1), 1, &[first]).await.unwrap();
     assert_eq!(store.inbox(rdm(1)).await.unwrap().len(), 1);
 }
 
@@ -57,11 +57,30 @@ pub async fn ids_are_never_used_again(store: &Subject) {
 pub async fn only_the_named_items_are_discarded(store: &Subject) {
     queued_many(store, 2).await;
     let ids = [told(store, 1, CANCEL).await, told(store, 1, CANCEL).await, told(store, 2, CANCEL).await];
-    store.discard_inbox(&[ids[0], ids[2], 1_000_000]).await.unwrap();
-    store.discard_inbox(&[]).await.unwrap();
-    let left: Vec<_> = store.inbox(rdm(1)).await.unwrap().into_iter().map(|item| item.id).collect();
-    assert_eq!(left, [ids[1]]);
-    assert_eq!(store.inbox(rdm(2)).await.unwrap(), []);
+    store.discard_inbox(rdm(1), 1, &[ids[0], ids[2], 1_000_000]).await.unwrap();
+    store.discard_inbox(rdm(1), 1, &[]).await.unwrap();
+    let left = async |number| -> Vec<_> {
+        store.inbox(rdm(number)).await.unwrap().into_iter().map(|item| item.id).collect()
+    };
+    assert_eq!(left(1).await, [ids[1]]);
+    assert_eq!(left(2).await, [ids[2]], "another's item is not theirs to discard");
+}
+
+/// What an earlier owner takes for settled may be news to the next one.
+pub async fn only_the_owner_discards(store: &Subject) {
+    queued(store).await;
+    let item = told(store, 1, CANCEL).await;
+    enlisted(store, 2).await;
+    let owned = store.adopt_one(worker(2), rdm(1)).await.unwrap().unwrap();
+    for epoch in [owned.epoch - 1, owned.epoch + 1] {
+        let error = store.discard_inbox(rdm(1), epoch, &[item]).await.unwrap_err();
+        assert!(matches!(error, StorageError::Fenced), "{error:?}");
+    }
+    let error = store.discard_inbox(rdm(9), 1, &[]).await.unwrap_err();
+    assert!(matches!(error, StorageError::Fenced), "{error:?}");
+    assert_eq!(store.inbox(rdm(1)).await.unwrap().len(), 1);
+    store.discard_inbox(rdm(1), owned.epoch, &[item]).await.unwrap();
+    assert_eq!(store.inbox(rdm(1)).await.unwrap(), []);
 }
 
 /// Each redemption is named once, whoever waits longest first.
@@ -74,7 +93,7 @@ pub async fn redemptions_with_something_in_their_inbox_are_named_once(store: &Su
     assert_eq!(store.inboxes(worker(1), 10).await.unwrap(), [rdm(3), rdm(1), rdm(2)]);
     assert_eq!(store.inboxes(worker(1), 2).await.unwrap(), [rdm(3), rdm(1)]);
     let items = store.inbox(rdm(3)).await.unwrap();
-    store.discard_inbox(&items.iter().map(|item| item.id).collect::<Vec<_>>()).await.unwrap();
+    store.discard_inbox(rdm(3), 1, &items.iter().map(|item| item.id).collect::<Vec<_>>()).await.unwrap();
     assert_eq!(store.inboxes(worker(1), 10).await.unwrap(), [rdm(1), rdm(2)]);
 }
 

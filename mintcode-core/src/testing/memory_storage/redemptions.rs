@@ -92,9 +92,18 @@ impl Storage for MemoryStorage {
         })
     }
 
-    async fn discard_inbox(&self, items: &[i64]) -> Result<(), StorageError> {
+    async fn discard_inbox(
+        &self,
+        redemption: RedemptionId,
+        epoch: u64,
+        items: &[i64],
+    ) -> Result<(), StorageError> {
         self.transaction(|state| {
-            state.inbox.retain(|id, _| !items.contains(id));
+            let stored = state.redemptions.get(&redemption);
+            if stored.is_none_or(|stored| stored.epoch != epoch) {
+                return Err(StorageError::Fenced);
+            }
+            state.inbox.retain(|id, (of, _)| *of != redemption || !items.contains(id));
             Ok(())
         })
     }
