@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mintcode_core::engine::{Engine, EngineBuilder, Issuer, Support};
 use mintcode_core::ports::Clock;
-use mintcode_store::{OpenError, SqliteStore};
+use mintcode_store::{OpenError, Secrets, SqliteStore};
 use mintcode_supplier::rest::RestSupplier;
 use secrecy::SecretString;
 use url::Url;
@@ -31,9 +31,16 @@ pub(crate) fn open_existing(sources: &Sources) -> Result<Arc<SqliteStore>, Failu
     open(sources)
 }
 
-/// Opens the configured database beside whoever uses it, or makes it.
+/// Opens the configured database beside whoever uses it, or makes it. Without a voucher secret it is opened all the
+/// same, and only what is sealed cannot be read: many commands need none of it.
 pub(crate) fn open(sources: &Sources) -> Result<Arc<SqliteStore>, Failure> {
-    opened(SqliteStore::open(sources.database()?.path))
+    let secrets = if sources.is_given("voucher.secret") { Some(secrets(sources)?) } else { None };
+    opened(SqliteStore::open(sources.database()?.path, secrets.as_ref()))
+}
+
+/// What opens and seals the database's documents.
+pub(crate) fn secrets(sources: &Sources) -> Result<Secrets, Failure> {
+    Ok(Secrets::new(sources.voucher_keys()?, Arc::new(SystemEntropy)))
 }
 
 /// What became of opening a database, in words.

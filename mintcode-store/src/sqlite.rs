@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mintcode_core::ports::StorageError;
+use mintcode_core::voucher::KeyId;
 use rusqlite::Connection;
 
 pub use self::connection::Durability;
@@ -38,6 +39,7 @@ use self::serve_lock::{LockError, ServeLock};
 use self::temporary::TemporaryDirectory;
 use self::writer::Writer;
 use crate::rows::Row;
+use crate::vault::{Secrets, Vault};
 
 /// Why a database could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +90,32 @@ pub enum OpenError {
         /// Why.
         source: StorageError,
     },
+    /// It was sealed with a secret that is not given.
+    #[error(
+        "the database {path} is sealed with the voucher secret of fingerprint {secret}, which is not given; \
+         set it as MINTCODE_VOUCHER_SECRET, or add it to MINTCODE_VOUCHER_SECRET_PREVIOUS"
+    )]
+    MissingSecret {
+        /// The file.
+        path: PathBuf,
+        /// The secret's fingerprint.
+        secret: KeyId,
+    },
+    /// Its data key was changed, so that nothing sealed with it opens any more.
+    #[error("the data key of the database {path} is damaged; restore a backup")]
+    DamagedKey {
+        /// The file.
+        path: PathBuf,
+    },
+    /// An earlier version filled it, and what that stored openly is to be sealed.
+    #[error(
+        "what the database {path} holds has to be sealed, which needs the voucher secret; \
+         set MINTCODE_VOUCHER_SECRET"
+    )]
+    NeedsSecret {
+        /// The file.
+        path: PathBuf,
+    },
     /// Another server uses it.
     #[error("another server uses the database {path}; stop it first or name another file")]
     InUse {
@@ -120,6 +148,7 @@ pub struct SqliteStore {
     // In this order: the writer drains before the lock is given up and a temporary file removed.
     writer: Writer,
     readers: Arc<Readers>,
+    vault: Arc<Vault>,
     path: PathBuf,
     _lock: Option<ServeLock>,
     _temporary: Option<TemporaryDirectory>,
@@ -128,13 +157,17 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens the file, or makes it, and brings its schema up to date. Any number of processes may have it open so.
     ///
+    /// Without `secrets` everything works but what reads or changes redemptions, orphans and inboxes: that is
+    /// [`StorageError::Unavailable`].
+    ///
     /// Blocks for as long as that takes: milliseconds, or seconds where another process writes much.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        Self::open_with(path.as_ref(), None, None)
+    pub fn open(path: impl AsRef<Path>, secrets: Option<&Secrets>) -> Result<Self, OpenError> {
+        Self::open_with(path.as_ref(), secrets, None, None)
     }
 
     /// Opens the file for the one server that may use it: a second one is refused as long as this store lives.
-    pub fn open_serving(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+    /// A data key that a previous secret wraps is wrapped with the current one, so that the previous one is no longer needed.
+    pub fn open_serving(path: impl AsRef<Path>, secrets: &Secrets) -> Result<Self, OpenError> {
         let path = path.as_ref();
         let lock = ServeLock::take(path).map_err(|error| match error {
             LockError::Held => OpenError::InUse { path: path.to_owned() },
@@ -142,19 +175,20 @@ impl SqliteStore {
                 OpenError::Io { what: format!("the lock file {}", serve_lock::path(path).display()), source }
             }
         })?;
-        Self::open_with(path, Some(lock), None)
+        Self::open_with(path, Some(secrets), Some(lock), None)
     }
 
     /// A database of its own, removed with the store.
-    pub fn open_temporary() -> Result<Self, OpenError> {
+    pub fn open_temporary(secrets: &Secrets) -> Result<Self, OpenError> {
         let directory = TemporaryDirectory::make()
             .map_err(|source| OpenError::Io { what: "a temporary directory".to_owned(), source })?;
         let path = directory.path().join("mintcode.db");
-        Self::open_with(&path, None, Some(directory))
+        Self::open_with(&path, Some(secrets), None, Some(directory))
     }
 
     fn open_with(
         path: &Path,
+        secrets: Option<&Secrets>,
         lock: Option<ServeLock>,
         temporary: Option<TemporaryDirectory>,
     ) -> Result<Self, OpenError> {
@@ -164,17 +198,23 @@ impl SqliteStore {
         if !Durability::of(&connection).map_err(unusable)?.is_full() {
             return Err(OpenError::NotDurable { path: owned() });
         }
-        migrations::run(&mut connection).map_err(|error| match error {
-            MigrationError::Sqlite(source) => unusable(source),
-            MigrationError::Foreign => OpenError::Foreign { path: owned() },
-            MigrationError::Newer { found, known } => OpenError::NewerSchema { path: owned(), found, known },
-            MigrationError::Changed { version } => OpenError::ChangedMigration { path: owned(), version },
-            MigrationError::Earlier(source) => OpenError::Earlier { path: owned(), source },
-        })?;
+        let vault =
+            migrations::run(&mut connection, secrets, lock.is_some()).map_err(|error| match error {
+                MigrationError::Sqlite(source) => unusable(source),
+                MigrationError::Foreign => OpenError::Foreign { path: owned() },
+                MigrationError::Newer { found, known } => {
+                    OpenError::NewerSchema { path: owned(), found, known }
+                }
+                MigrationError::Changed { version } => OpenError::ChangedMigration { path: owned(), version },
+                MigrationError::MissingSecret(secret) => OpenError::MissingSecret { path: owned(), secret },
+                MigrationError::DamagedKey => OpenError::DamagedKey { path: owned() },
+                MigrationError::NeedsSecret => OpenError::NeedsSecret { path: owned() },
+                MigrationError::Earlier(source) => OpenError::Earlier { path: owned(), source },
+            })?;
         let readers = Arc::new(Readers::open(path).map_err(unusable)?);
         let writer = Writer::start(connection)
             .map_err(|source| OpenError::Io { what: "the writing thread".to_owned(), source })?;
-        Ok(Self { writer, readers, path: owned(), _lock: lock, _temporary: temporary })
+        Ok(Self { writer, readers, vault, path: owned(), _lock: lock, _temporary: temporary })
     }
 
     /// The database file.

@@ -78,7 +78,8 @@ pub(crate) async fn run(arguments: Arguments, config: Option<&Path>) -> Result<(
     if let Some(sandbox) = sandbox {
         return in_sandbox(sandbox, plan, &sources, listener, &url, signals, arguments.json).await;
     }
-    let store = backend::opened(SqliteStore::open_serving(sources.database()?.path))?;
+    let store =
+        backend::opened(SqliteStore::open_serving(sources.database()?.path, &backend::secrets(&sources)?))?;
     let announce = async {
         let announced =
             if arguments.json { output::json(&json!({ "url": url })) } else { output::line(&url) };

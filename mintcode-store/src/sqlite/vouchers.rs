@@ -1,6 +1,7 @@
 //! Batches and vouchers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -51,7 +52,8 @@ impl Vouchers for SqliteStore {
     }
 
     async fn change_voucher(&self, hash: VoucherHash, event: VoucherEvent) -> Result<Voucher, ChangeError> {
-        self.writer.write(move |connection| changes::change(connection, hash, event)).await
+        let vault = Arc::clone(&self.vault);
+        self.writer.write(move |connection| changes::change(connection, &vault, hash, event)).await
     }
 
     async fn void_batch(&self, id: BatchId, reason: &VoidReason) -> Result<Option<u64>, StorageError> {
@@ -99,12 +101,13 @@ impl Vouchers for SqliteStore {
     }
 
     async fn trail(&self, hashes: &[VoucherHash]) -> Result<Option<VoucherTrail>, StorageError> {
-        self.read(|connection| trails::of_hashes(connection, hashes))
+        self.read(|connection| trails::of_hashes(connection, &self.vault, hashes))
     }
 
     async fn trails_by_mask(&self, mask: Mask, limit: u32) -> Result<Vec<VoucherTrail>, StorageError> {
         // Masks have no index: it would cost more than half of what a voucher takes on disk, for a rare question.
-        self.read_long(move |connection| trails::of_mask(connection, mask, limit)).await
+        let vault = Arc::clone(&self.vault);
+        self.read_long(move |connection| trails::of_mask(connection, &vault, mask, limit)).await
     }
 }
 
