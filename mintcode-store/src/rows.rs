@@ -65,6 +65,10 @@ impl Row {
         self.bytes(bytes).map(VoucherHash::from_bytes)
     }
 
+    pub(crate) fn key_id(&self, bytes: &[u8]) -> Result<KeyId, StorageError> {
+        self.bytes(bytes).map(KeyId::from_bytes)
+    }
+
     fn hashes(&self, bytes: Option<&[u8]>) -> Result<Option<VoucherHash>, StorageError> {
         bytes.map(|bytes| self.hash(bytes)).transpose()
     }

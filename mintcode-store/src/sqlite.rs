@@ -14,6 +14,7 @@ mod migrations;
 mod orphans;
 mod outlook;
 mod ownership;
+mod purge;
 mod readers;
 mod redemptions;
 mod reports;

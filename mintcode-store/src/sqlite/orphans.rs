@@ -8,7 +8,7 @@ use mintcode_core::alert::AlertChange;
 use mintcode_core::health::Source;
 use mintcode_core::ids::SupplierName;
 use mintcode_core::order::OrderId;
-use mintcode_core::orphan::{Orphan, OrphanLoss, OrphanPhase};
+use mintcode_core::orphan::{Orphan, OrphanLoss};
 use mintcode_core::ports::orphans::Orphans;
 use mintcode_core::ports::storage::StorageError;
 use rusqlite::Connection;
@@ -140,7 +140,7 @@ fn insert(connection: &Connection, vault: &Vault, orphan: &Orphan) -> Result<(),
         operator,
         micros(orphan.found_at),
         count(orphan.version),
-        settled_at(orphan),
+        orphan.settled_at().map(micros),
         vault.seal(&row_of(supplier.as_str(), orphan.order.id.as_str()), "state", orphan)?,
     );
     execute(connection, sql, parameters, || Row::of("orphan", &orphan.order.id)).map(drop)
@@ -155,7 +155,7 @@ pub(super) fn update(connection: &Connection, vault: &Vault, next: &Orphan) -> R
         size(id),
         id.as_str(),
         count(next.version),
-        settled_at(next),
+        next.settled_at().map(micros),
         vault.seal(&row_of(next.source.supplier.as_str(), id.as_str()), "state", next)?,
     );
     match execute(connection, sql, parameters, || Row::of("orphan", id))? {
@@ -169,25 +169,28 @@ fn row_of(supplier: &str, order: &str) -> Row {
     Row::of("orphan", &format!("{supplier}/{order}"))
 }
 
-fn settled_at(orphan: &Orphan) -> Option<i64> {
-    match orphan.phase {
-        OrphanPhase::Settled { at, .. } => Some(micros(at)),
-        OrphanPhase::Returning { .. } => None,
-    }
-}
-
-pub(super) fn orphans(
+fn orphans(
     connection: &Connection,
     vault: &Vault,
     sql: &str,
     parameters: impl rusqlite::Params,
 ) -> Result<Vec<Orphan>, StorageError> {
-    rows(connection, sql, parameters, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
-        .into_iter()
-        .map(|(supplier, order, version, state): (String, String, i64, Vec<u8>)| {
-            let row = row_of(&supplier, &order);
-            let orphan = Orphan { version: row.int(version)?, ..vault.open(&row, "state", &state)? };
-            if orphan.order.id == OrderId::new(order) { Ok(orphan) } else { Err(row.corrupt()) }
-        })
-        .collect()
+    one_by_one(connection, vault, sql, parameters)?.into_iter().collect()
+}
+
+/// As `sql` finds them, each with what is wrong with it.
+pub(super) fn one_by_one(
+    connection: &Connection,
+    vault: &Vault,
+    sql: &str,
+    parameters: impl rusqlite::Params,
+) -> Result<Vec<Result<Orphan, StorageError>>, StorageError> {
+    let found =
+        rows(connection, sql, parameters, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+    let read = |(supplier, order, version, state): (String, String, i64, Vec<u8>)| {
+        let row = row_of(&supplier, &order);
+        let orphan = Orphan { version: row.int(version)?, ..vault.open(&row, "state", &state)? };
+        if orphan.order.id == OrderId::new(order) { Ok(orphan) } else { Err(row.corrupt()) }
+    };
+    Ok(found.into_iter().map(read).collect())
 }

@@ -17,7 +17,7 @@ use mintcode_core::sku::Sku;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::commit::PreparedCommit;
-use super::{SqliteStore, begin, catalogue, counters, outlook, ownership, refused, unavailable};
+use super::{SqliteStore, begin, catalogue, counters, outlook, ownership, purge, refused, unavailable};
 use crate::rows::{RedemptionRow, Row, count};
 use crate::vault::Vault;
 
@@ -189,6 +189,20 @@ impl Storage for SqliteStore {
 
     async fn forget_idle(&self, now: DateTime<Utc>) -> Result<u64, StorageError> {
         self.writer.write(move |connection| counters::forget_idle(connection, now)).await
+    }
+
+    async fn purge(
+        &self,
+        before: DateTime<Utc>,
+        limit: u32,
+        now: DateTime<Utc>,
+    ) -> Result<u64, StorageError> {
+        // Asked for every minute, mostly for nothing, so that whoever writes is not kept waiting.
+        if !self.read(|connection| purge::is_due(connection, before))? {
+            return Ok(0);
+        }
+        let vault = Arc::clone(&self.vault);
+        self.writer.write(move |connection| purge::purge(connection, &vault, before, limit, now)).await
     }
 
     async fn newest_order(&self, supplier: &SupplierName) -> Result<Option<OrderId>, StorageError> {

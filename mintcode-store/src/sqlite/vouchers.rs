@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use mintcode_core::ids::{BatchId, PlanId};
 use mintcode_core::ports::storage::StorageError;
-use mintcode_core::ports::vouchers::{BatchSummary, ChangeError, Inserted, NewBatch, VoucherTrail, Vouchers};
+use mintcode_core::ports::vouchers::{
+    BatchSummary, ChangeError, Inserted, NewBatch, SecretUse, VoucherTrail, Vouchers,
+};
 use mintcode_core::voucher::{
     Label, Mask, Shape, VoidReason, Voucher, VoucherEvent, VoucherHash, VoucherState,
 };
@@ -84,6 +86,28 @@ impl Vouchers for SqliteStore {
                 Ok::<_, StorageError>(sealed as u64)
             })
             .await
+    }
+
+    async fn secrets_in_use(&self) -> Result<Vec<SecretUse>, StorageError> {
+        self.read(|connection| {
+            let sql = "SELECT key_id, sum(live), sum(nonce IS NOT NULL) FROM batch
+                       JOIN (SELECT batch, sum(iif(state IN ('issued', 'locked', 'redeeming', 'retryable_failed'),
+                               vouchers, 0)) AS live
+                           FROM batch_count GROUP BY batch) ON batch = number
+                       WHERE nonce IS NOT NULL OR live > 0
+                       GROUP BY key_id ORDER BY key_id";
+            rows(connection, sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+                .into_iter()
+                .map(|(secret, live, unsealed): (Vec<u8>, i64, i64)| {
+                    let row = Row::of("batch", "key_id");
+                    Ok(SecretUse {
+                        secret: row.key_id(&secret)?,
+                        live_vouchers: u64::try_from(live).map_err(|_| row.corrupt())?,
+                        unsealed_batches: u64::try_from(unsealed).map_err(|_| row.corrupt())?,
+                    })
+                })
+                .collect()
+        })
     }
 
     async fn labels(&self) -> Result<Vec<(Label, Shape)>, StorageError> {
