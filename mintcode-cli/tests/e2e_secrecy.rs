@@ -62,6 +62,9 @@ price = "0.12"
 texts = ["Mintleaf says {code}"]
 "#;
 
+/// Where the server logs to.
+const LOG: &str = "serve.log";
+
 /// Everything that only its holder may know: what the supplier's books say of numbers and messages, and `codes`.
 fn private(books: &Value, codes: &[String]) -> Vec<String> {
     let mut private = codes.to_vec();
@@ -86,7 +89,7 @@ fn assert_clean(shop: &Shop, private: &[String]) {
     for entry in fs::read_dir(shop.path()).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if name.starts_with("mintcode.db") || name.ends_with(".log") {
+        if name.starts_with("mintcode.db") || name == LOG {
             let bytes = fs::read(&path).unwrap();
             for word in private {
                 assert!(!holds(&bytes, word), "{word} in {name}");
@@ -94,7 +97,7 @@ fn assert_clean(shop: &Shop, private: &[String]) {
             looked_at.push((name, bytes.len()));
         }
     }
-    for wanted in ["mintcode.db", "serve.log"] {
+    for wanted in ["mintcode.db", LOG] {
         assert!(looked_at.iter().any(|(name, size)| name == wanted && *size > 10_000), "{looked_at:?}");
     }
 }
@@ -109,7 +112,7 @@ fn serve(shop: &Shop, log: &Path) -> Server {
 async fn files_and_logs_hold_no_code_number_message_or_secret() {
     let (shop, http) = (Shop::open(SKUS, SCENARIO), http());
     let supplier = shop.simulator.url().to_owned();
-    let server = serve(&shop, &shop.path().join("serve.log"));
+    let server = serve(&shop, &shop.path().join(LOG));
     let mut codes = shop.mint("good", 3);
     codes.extend(shop.mint("silent", 1));
 
