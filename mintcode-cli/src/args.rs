@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 use mintcode_core::voucher::{Shape, VoucherKeys, VoucherSecret};
 
 use crate::commands::{
-    alerts, batch, generate, identify, mint, plan, redeem, redemption, serve, simulator, sku, stats, verify,
-    voucher,
+    alerts, backup, batch, generate, identify, migrate, mint, plan, redeem, redemption, serve, simulator,
+    sku, stats, verify, voucher,
 };
 use crate::config::{Flag, Sources};
 use crate::exit::Failure;
@@ -70,6 +70,10 @@ pub(crate) enum Command {
     Alerts(alerts::Action),
     /// Redeem vouchers from the terminal.
     Redeem(redeem::Arguments),
+    /// Copy the database while it is used.
+    Backup(backup::Arguments),
+    /// Bring the database up to date.
+    Migrate(migrate::Arguments),
     /// Run the supplier simulator as a server of its own.
     Simulator(simulator::Arguments),
 }

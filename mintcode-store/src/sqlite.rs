@@ -1,6 +1,7 @@
 //! Storage in one SQLite file.
 
 mod alerts;
+mod backup;
 mod begin;
 mod books;
 mod budgets;
@@ -33,6 +34,7 @@ use mintcode_core::ports::StorageError;
 use mintcode_core::voucher::KeyId;
 use rusqlite::Connection;
 
+pub use self::backup::{BackupError, BackupSummary, backup};
 pub use self::connection::Durability;
 use self::migrations::MigrationError;
 use self::readers::Readers;
@@ -170,13 +172,29 @@ impl SqliteStore {
     /// A data key that a previous secret wraps is wrapped with the current one, so that the previous one is no longer needed.
     pub fn open_serving(path: impl AsRef<Path>, secrets: &Secrets) -> Result<Self, OpenError> {
         let path = path.as_ref();
-        let lock = ServeLock::take(path).map_err(|error| match error {
+        let lock = Self::lock(path)?;
+        Self::open_with(path, Some(secrets), Some(lock), None)
+    }
+
+    /// Brings the schema of the file up to date, or makes the file, while no server uses it. Returns the versions before and
+    /// after; `None` where there was no database before.
+    pub fn migrate(path: &Path, secrets: Option<&Secrets>) -> Result<(Option<i64>, i64), OpenError> {
+        let lock = Self::lock(path)?;
+        let unusable = |source| OpenError::Unusable { path: path.to_owned(), source };
+        let connection = connection::open_writer(path).map_err(unusable)?;
+        let applied = migrations::applied(&connection).map_err(|error| opening(path, error))?;
+        drop(connection);
+        Self::open_with(path, secrets, Some(lock), None)?;
+        Ok((applied.into_keys().max(), migrations::newest()))
+    }
+
+    fn lock(path: &Path) -> Result<ServeLock, OpenError> {
+        ServeLock::take(path).map_err(|error| match error {
             LockError::Held => OpenError::InUse { path: path.to_owned() },
             LockError::Io(source) => {
                 OpenError::Io { what: format!("the lock file {}", serve_lock::path(path).display()), source }
             }
-        })?;
-        Self::open_with(path, Some(secrets), Some(lock), None)
+        })
     }
 
     /// A database of its own, removed with the store.
@@ -199,19 +217,8 @@ impl SqliteStore {
         if !Durability::of(&connection).map_err(unusable)?.is_full() {
             return Err(OpenError::NotDurable { path: owned() });
         }
-        let vault =
-            migrations::run(&mut connection, secrets, lock.is_some()).map_err(|error| match error {
-                MigrationError::Sqlite(source) => unusable(source),
-                MigrationError::Foreign => OpenError::Foreign { path: owned() },
-                MigrationError::Newer { found, known } => {
-                    OpenError::NewerSchema { path: owned(), found, known }
-                }
-                MigrationError::Changed { version } => OpenError::ChangedMigration { path: owned(), version },
-                MigrationError::MissingSecret(secret) => OpenError::MissingSecret { path: owned(), secret },
-                MigrationError::DamagedKey => OpenError::DamagedKey { path: owned() },
-                MigrationError::NeedsSecret => OpenError::NeedsSecret { path: owned() },
-                MigrationError::Earlier(source) => OpenError::Earlier { path: owned(), source },
-            })?;
+        let vault = migrations::run(&mut connection, secrets, lock.is_some())
+            .map_err(|error| opening(path, error))?;
         let readers = Arc::new(Readers::open(path).map_err(unusable)?);
         let writer = Writer::start(connection)
             .map_err(|source| OpenError::Io { what: "the writing thread".to_owned(), source })?;
@@ -263,6 +270,21 @@ impl SqliteStore {
         let readers = Arc::clone(&self.readers);
         let reading = tokio::task::spawn_blocking(move || readers.read(read)).await;
         reading.unwrap_or_else(|error| Err(StorageError::Unavailable(Box::new(error))))
+    }
+}
+
+/// Why a migration keeps the database at `path` from being opened.
+fn opening(path: &Path, error: MigrationError) -> OpenError {
+    let path = path.to_owned();
+    match error {
+        MigrationError::Sqlite(source) => OpenError::Unusable { path, source },
+        MigrationError::Foreign => OpenError::Foreign { path },
+        MigrationError::Newer { found, known } => OpenError::NewerSchema { path, found, known },
+        MigrationError::Changed { version } => OpenError::ChangedMigration { path, version },
+        MigrationError::MissingSecret(secret) => OpenError::MissingSecret { path, secret },
+        MigrationError::DamagedKey => OpenError::DamagedKey { path },
+        MigrationError::NeedsSecret => OpenError::NeedsSecret { path },
+        MigrationError::Earlier(source) => OpenError::Earlier { path, source },
     }
 }
 

@@ -68,10 +68,8 @@ pub(super) fn run(
     rewrap: bool,
 ) -> Result<Arc<Vault>, MigrationError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if !has_table(&transaction, Some("schema_migration"))? {
-        if has_table(&transaction, None)? {
-            return Err(MigrationError::Foreign);
-        }
+    let applied = applied(&transaction)?;
+    if applied.is_empty() && !has_table(&transaction, Some("schema_migration"))? {
         transaction.execute_batch(
             "CREATE TABLE schema_migration (
                 version    INTEGER PRIMARY KEY,
@@ -79,20 +77,6 @@ pub(super) fn run(
                 applied_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
             ) STRICT;",
         )?;
-    }
-
-    let applied: BTreeMap<i64, String> = transaction
-        .prepare("SELECT version, checksum FROM schema_migration")?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<rusqlite::Result<_>>()?;
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
-    if let Some(found) = applied.keys().copied().max().filter(|found| *found > known) {
-        return Err(MigrationError::Newer { found, known });
-    }
-    for ((version, stored), sql) in applied.iter().zip(MIGRATIONS) {
-        if *stored != checksum(sql) {
-            return Err(MigrationError::Changed { version: *version });
-        }
     }
     let (vault, key) = vault(&transaction, secrets, rewrap)?;
     let vault = Arc::new(vault);
@@ -125,6 +109,31 @@ pub(super) fn run(
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     }
     Ok(vault)
+}
+
+/// The migrations that ran there, each with its checksum, all of which this program has. None in an empty file.
+pub(super) fn applied(connection: &Connection) -> Result<BTreeMap<i64, String>, MigrationError> {
+    if !has_table(connection, Some("schema_migration"))? {
+        return if has_table(connection, None)? { Err(MigrationError::Foreign) } else { Ok(BTreeMap::new()) };
+    }
+    let applied: BTreeMap<i64, String> = connection
+        .prepare("SELECT version, checksum FROM schema_migration")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    if let Some(found) = applied.keys().copied().max().filter(|found| *found > newest()) {
+        return Err(MigrationError::Newer { found, known: newest() });
+    }
+    for ((version, stored), sql) in applied.iter().zip(MIGRATIONS) {
+        if *stored != checksum(sql) {
+            return Err(MigrationError::Changed { version: *version });
+        }
+    }
+    Ok(applied)
+}
+
+/// The newest schema that this program knows.
+pub(super) fn newest() -> i64 {
+    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
 }
 
 /// What opens the documents, and the data key where it is to be stored.
