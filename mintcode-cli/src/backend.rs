@@ -91,11 +91,22 @@ pub(crate) fn add_supplier(
     clock: &Arc<dyn Clock>,
     timeout: Duration,
 ) -> Result<EngineBuilder, Failure> {
-    let SupplierSettings { name, url, api_key, currency, is_exclusive, requests_per_second } = settings;
+    let (name, is_exclusive) = (settings.name.clone(), settings.is_exclusive);
+    let requests_per_second = settings.requests_per_second;
+    let supplier = client(settings, clock, timeout)?;
+    Ok(engine.supplier(name, Arc::new(supplier), is_exclusive, requests_per_second))
+}
+
+/// The client of a supplier whose answers may take as long as `timeout`.
+pub(crate) fn client(
+    settings: SupplierSettings,
+    clock: &Arc<dyn Clock>,
+    timeout: Duration,
+) -> Result<RestSupplier, Failure> {
+    let SupplierSettings { name, url, api_key, currency, .. } = settings;
     let supplier =
         rest(url, api_key, clock).currency(currency).timeout(timeout).late_answers(LATE_ANSWERS).build();
-    let supplier = supplier.map_err(|error| Failure::usage(format!("supplier {name}: {}", chain(&error))))?;
-    Ok(engine.supplier(name, Arc::new(supplier), is_exclusive, requests_per_second))
+    supplier.map_err(|error| Failure::usage(format!("supplier {name}: {}", chain(&error))))
 }
 
 fn rest(

@@ -3,6 +3,7 @@
 pub(crate) mod alerts;
 pub(crate) mod backup;
 pub(crate) mod batch;
+pub(crate) mod doctor;
 pub(crate) mod generate;
 pub(crate) mod identify;
 pub(crate) mod migrate;
@@ -40,6 +41,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Stats(arguments) => wait_for(stats::run(arguments, config)),
         Command::Alerts(action) => wait_for(alerts::run(action, config)),
         Command::Redeem(arguments) => wait_for(redeem::run(arguments)),
+        Command::Doctor(arguments) => wait_for(doctor::run(arguments, config)),
         Command::Backup(arguments) => backup::run(&arguments, config),
         Command::Migrate(arguments) => migrate::run(&arguments, config),
         Command::Simulator(arguments) => wait_for(simulator::run(arguments, config)),

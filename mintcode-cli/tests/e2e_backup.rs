@@ -84,7 +84,34 @@ fn a_backup_of_a_running_server_is_served_by_another_one() {
     assert!(stats.to_string().contains("3.20"), "four sales of 0.80: {stats}");
     let alerts = run(&mut shop.command(&["alerts", "list", "--json"])).done();
     assert!(!alerts.contains("books_off"), "{alerts}");
+    let doctor: Value = serde_json::from_str(&run(&mut shop.command(&["doctor", "--json"])).done()).unwrap();
+    assert_eq!(doctor["ok"], true, "{doctor}");
+    let names = doctor["checks"].as_array().unwrap().iter().map(|check| check["name"].as_str().unwrap());
+    let names = names.collect::<Vec<_>>();
+    assert_eq!(names, ["configuration", "database", "secrets", "clock", "invariants", "supplier main"]);
     stopped(server);
+}
+
+#[test]
+fn the_doctor_says_what_is_wrong_and_what_to_do() {
+    let shop = Shop::open(SKUS, SCENARIO);
+    shop.mint("tg", 1);
+    let failed = |name: &str, value: &str| {
+        let ran = run(shop.command(&["doctor", "--json"]).env(name, value));
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        let told: Value = serde_json::from_str(&ran.stdout).unwrap();
+        let checks = told["checks"].as_array().unwrap().iter().filter(|check| check["ok"] == false);
+        let failed = checks.map(|check| {
+            assert!(check["advice"].as_str().is_some_and(|advice| !advice.is_empty()), "{check}");
+            check["name"].as_str().unwrap().to_owned()
+        });
+        failed.collect::<Vec<_>>()
+    };
+    assert_eq!(failed("MINTCODE_SUPPLIER_URL", "http://127.0.0.1:1/v1"), ["supplier main"]);
+    assert_eq!(failed("MINTCODE_SUPPLIER_API_KEY", "another key"), ["supplier main"]);
+    assert_eq!(failed("MINTCODE_VOUCHER_SECRET", "another secret of more than 32 bytes"), ["database"]);
+    assert_eq!(failed("MINTCODE_DATABASE_URL", "sqlite:nowhere.db"), ["database"]);
+    assert_eq!(failed("MINTCODE_ENGINE_POLL_MAX", "1ms"), ["configuration"]);
 }
 
 #[test]

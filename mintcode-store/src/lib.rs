@@ -16,5 +16,5 @@ pub mod sqlite;
 mod vault;
 
 pub use self::database_url::{BadDatabaseUrl, DatabaseUrl};
-pub use self::sqlite::{BackupError, BackupSummary, Durability, OpenError, SqliteStore};
+pub use self::sqlite::{BackupError, BackupSummary, Durability, Finding, OpenError, SqliteStore};
 pub use self::vault::Secrets;

@@ -11,6 +11,7 @@ mod commit;
 mod connection;
 mod counters;
 mod earlier;
+mod examine;
 mod migrations;
 mod orphans;
 mod outlook;
@@ -36,6 +37,7 @@ use rusqlite::Connection;
 
 pub use self::backup::{BackupError, BackupSummary, backup};
 pub use self::connection::Durability;
+pub use self::examine::Finding;
 use self::migrations::MigrationError;
 use self::readers::Readers;
 use self::serve_lock::{LockError, ServeLock};
