@@ -131,7 +131,7 @@ async fn of_database(sources: &Sources, store: &Arc<SqliteStore>) -> Vec<Check> 
     checks.push(clock(store).await);
     match store.examine(SystemClock.now()).await {
         Ok(findings) if findings.is_empty() => {
-            checks.push(Check::good("invariants", "I1 to I9 and I11 hold"))
+            checks.push(Check::good("invariants", "I1 to I9 and I11 hold"));
         }
         Ok(findings) => checks.extend(findings.into_iter().map(Check::of)),
         Err(error) => checks.push(Check::bad(
