@@ -122,10 +122,17 @@ impl Shifts {
         Ok(pulse)
     }
 
-    /// Learns the newest orders, so that a purchase whose answer is lost can be told from older ones.
+    /// Notes since when each account is worked with, before anything is bought there: what came before is nobody's to give
+    /// back. Learns the newest orders, so that a purchase whose answer is lost can be told from older ones.
     async fn prepare(&self) {
         for (name, desk) in &self.driver.suppliers {
-            let storage = self.driver.journal.storage();
+            let (storage, orphans) = (self.driver.journal.storage(), &self.driver.orphans);
+            let installed = persist("noting since when an account is worked with", || {
+                orphans.installed_at(name, self.driver.clock.now())
+            });
+            if let Err(error) = installed.await {
+                tracing::error!(supplier = %name, error = %Chain(&error), "since when it is worked with is not known");
+            }
             match persist("reading the newest order", || storage.newest_order(name)).await {
                 Ok(newest) => newest.iter().for_each(|order| desk.know(order)),
                 Err(error) => tracing::error!(error = %Chain(&error), "the newest order could not be read"),
