@@ -21,8 +21,8 @@ use mintcode_core::orphan::{Orphan, OrphanLoss};
 use mintcode_core::ports::{
     Adopt, AlertRow, Alerts, BatchSummary, Begin, Begun, Catalogue, ChangeError, Claims, Commit, Inbox,
     InboxItem, Inserted, LedgerTotal, NewBatch, Observed, Orphans, PlanChange, PlanTotal, Put,
-    RedemptionSearch, Reports, SkuError, Storage, StorageError, VoucherTrail, Vouchers, Wanted, WorkerRow,
-    Workers,
+    RedemptionSearch, Reports, SecretUse, SkuError, Storage, StorageError, VoucherTrail, Vouchers, Wanted,
+    WorkerRow, Workers,
 };
 use mintcode_core::redemption::{Redemption, Snapshot, Status};
 use mintcode_core::sku::Sku;
@@ -87,6 +87,7 @@ hand_on! {
         fn outlook(sku: &SkuId) -> Stored<Option<(Sku, Outlook)>>;
         fn observe(observed: Observed) -> Stored<()>;
         fn forget_idle(now: DateTime<Utc>) -> Stored<u64>;
+        fn purge(before: DateTime<Utc>, limit: u32, now: DateTime<Utc>) -> Stored<u64>;
         fn newest_order(supplier: &SupplierName) -> Stored<Option<OrderId>>;
     }
 
@@ -133,6 +134,7 @@ hand_on! {
         fn expire_vouchers(now: DateTime<Utc>, limit: u32) -> Stored<u64>;
         fn seal_batch(id: BatchId) -> Stored<bool>;
         fn seal_batches(minted_before: DateTime<Utc>) -> Stored<u64>;
+        fn secrets_in_use() -> Stored<Vec<SecretUse>>;
         fn labels() -> Stored<Vec<(Label, Shape)>>;
         fn trail(hashes: &[VoucherHash]) -> Stored<Option<VoucherTrail>>;
         fn trails_by_mask(mask: Mask, limit: u32) -> Stored<Vec<VoucherTrail>>;

@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 use mintcode_core::voucher::{Shape, VoucherKeys, VoucherSecret};
 
 use crate::commands::{
-    alerts, batch, generate, identify, mint, plan, redeem, redemption, serve, simulator, sku, stats, verify,
-    voucher,
+    alerts, backup, batch, doctor, generate, identify, migrate, mint, plan, redeem, redemption, serve,
+    simulator, sku, stats, verify, voucher,
 };
 use crate::config::{Flag, Sources};
 use crate::exit::Failure;
@@ -70,6 +70,12 @@ pub(crate) enum Command {
     Alerts(alerts::Action),
     /// Redeem vouchers from the terminal.
     Redeem(redeem::Arguments),
+    /// Look whether everything is as it has to be, and say what to do where it is not.
+    Doctor(doctor::Arguments),
+    /// Copy the database while it is used.
+    Backup(backup::Arguments),
+    /// Bring the database up to date.
+    Migrate(migrate::Arguments),
     /// Run the supplier simulator as a server of its own.
     Simulator(simulator::Arguments),
 }

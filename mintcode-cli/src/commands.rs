@@ -1,9 +1,12 @@
 //! One file per command.
 
 pub(crate) mod alerts;
+pub(crate) mod backup;
 pub(crate) mod batch;
+pub(crate) mod doctor;
 pub(crate) mod generate;
 pub(crate) mod identify;
+pub(crate) mod migrate;
 pub(crate) mod mint;
 pub(crate) mod plan;
 pub(crate) mod redeem;
@@ -38,6 +41,9 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Stats(arguments) => wait_for(stats::run(arguments, config)),
         Command::Alerts(action) => wait_for(alerts::run(action, config)),
         Command::Redeem(arguments) => wait_for(redeem::run(arguments)),
+        Command::Doctor(arguments) => wait_for(doctor::run(arguments, config)),
+        Command::Backup(arguments) => backup::run(&arguments, config),
+        Command::Migrate(arguments) => migrate::run(&arguments, config),
         Command::Simulator(arguments) => wait_for(simulator::run(arguments, config)),
     }
 }

@@ -38,6 +38,11 @@ impl Failure {
         Self::work(format!("{what}: {}", chain(error)))
     }
 
+    /// What is said of it.
+    pub(crate) fn text(&self) -> String {
+        self.message.as_deref().unwrap_or_default().replace('\n', " ")
+    }
+
     /// Puts the message on standard error and gives the exit code.
     pub(crate) fn report(self) -> ExitCode {
         if let Some(message) = self.message {

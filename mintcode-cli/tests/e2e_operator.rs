@@ -11,16 +11,19 @@ mod shop;
 
 use std::collections::BTreeSet;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mintcode_core::ports::{Adopt, Storage, Workers};
-use mintcode_store::SqliteStore;
+use mintcode_core::testing::SeededEntropy;
+use mintcode_core::voucher::{VoucherKeys, VoucherSecret};
+use mintcode_store::{Secrets, SqliteStore};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-use command::{Ran, run, run_with};
+use command::{Ran, SECRET, run, run_with};
 use server::{Server, books, books_when, http, write};
 use shop::{ADMIN, Shop};
 
@@ -357,7 +360,9 @@ async fn a_redemption_in_quarantine_goes_on_once_it_is_resumed() {
     server.kill();
 
     // Its worker died once too often.
-    let store = SqliteStore::open(shop.path().join("mintcode.db")).unwrap();
+    let secret = VoucherSecret::new(SECRET).unwrap();
+    let secrets = Secrets::new(VoucherKeys::new(&secret, &[]), Arc::new(SeededEntropy::new(1)));
+    let store = SqliteStore::open(shop.path().join("mintcode.db"), Some(&secrets)).unwrap();
     for dead in store.workers().await.unwrap() {
         assert!(store.strike_off(dead).await.unwrap());
     }

@@ -73,6 +73,18 @@ impl Phone {
         Self(if number.starts_with('+') { number.to_owned() } else { format!("+{number}") })
     }
 
+    /// What is left of a number that was purged.
+    #[must_use]
+    pub fn purged() -> Self {
+        Self(String::new())
+    }
+
+    /// Whether the number is gone.
+    #[must_use]
+    pub fn is_purged(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The whole number, for the customer who paid for it.
     #[must_use]
     pub fn reveal(&self) -> &str {

@@ -13,7 +13,7 @@ use crate::alert::{Alert, AlertChange};
 use crate::health::Source;
 use crate::ids::SupplierName;
 use crate::money::{Amount, Currency, Rate};
-use crate::order::{ListedOrder, Order, OrderStatus, Sight};
+use crate::order::{ListedOrder, Order, OrderStatus, Phone, Sight};
 use crate::redemption::{Call, CallFailure, settle_pause};
 
 /// An order that no redemption knows of.
@@ -183,10 +183,29 @@ impl Orphan {
         Self { phase, version: self.version + 1, ..self.clone() }
     }
 
+    /// When it was settled.
+    #[must_use]
+    pub fn settled_at(&self) -> Option<DateTime<Utc>> {
+        match self.phase {
+            OrphanPhase::Settled { at, .. } => Some(at),
+            OrphanPhase::Returning { .. } => None,
+        }
+    }
+
     /// Whether nothing is left to do.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         matches!(self.phase, OrphanPhase::Settled { .. })
+    }
+
+    /// The orphan without its number, at the next version; `None` where it has none, or is not settled.
+    #[must_use]
+    pub fn purged(&self) -> Option<Self> {
+        if !self.is_settled() || self.order.phone.is_purged() {
+            return None;
+        }
+        let order = Order { phone: Phone::purged(), ..self.order.clone() };
+        Some(Self { order, ..self.moved(self.phase) })
     }
 
     /// What it has cost, once that is known: an order that was completed was charged, and nobody was served by it.

@@ -23,5 +23,7 @@ pub use supplier::MockSupplier;
 pub use supplier::{
     BoxError, BuyError, BuyPermit, CallError, Capabilities, Profile, SendWindow, Stop, Supplier, Wanted,
 };
-pub use vouchers::{BatchSummary, ChangeError, Inserted, NewBatch, RedemptionTrail, VoucherTrail, Vouchers};
+pub use vouchers::{
+    BatchSummary, ChangeError, Inserted, NewBatch, RedemptionTrail, SecretUse, VoucherTrail, Vouchers,
+};
 pub use workers::{WorkerRow, Workers};

@@ -9,6 +9,7 @@ mod code;
 mod consequence;
 mod context;
 mod delivery;
+mod purge;
 mod search;
 mod state;
 mod step;

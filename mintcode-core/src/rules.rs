@@ -1,5 +1,7 @@
 //! What the operator has set for all SKUs together.
 
+use std::time::Duration;
+
 use crate::health::HealthRules;
 use crate::money::{Currency, Rates};
 use crate::responsible::{DenyList, Screening};
@@ -18,6 +20,8 @@ pub struct Rules {
     pub screening: Screening,
     /// The selling currency, and what others are worth in it.
     pub rates: Rates,
+    /// How long numbers and messages of redemptions at rest are kept: 30 days.
+    pub retention: Duration,
 }
 
 impl Default for Rules {
@@ -28,6 +32,7 @@ impl Default for Rules {
             deny: DenyList::shipped(),
             screening: Screening::shipped(),
             rates: Rates::only(Currency::USD),
+            retention: Duration::from_hours(30 * 24),
         }
     }
 }

@@ -36,6 +36,7 @@ pub(crate) enum Slug {
     RedemptionsExhausted,
     NotReady,
     RedemptionFailed,
+    Purged,
     BatchSealed,
     ActionNotAllowed,
     IdempotencyMismatch,
@@ -49,7 +50,7 @@ pub(crate) enum Slug {
 
 impl Slug {
     /// All of them, each of which has a page.
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::VoucherInvalid,
         Self::VoucherUsed,
         Self::VoucherExpired,
@@ -62,6 +63,7 @@ impl Slug {
         Self::RedemptionsExhausted,
         Self::NotReady,
         Self::RedemptionFailed,
+        Self::Purged,
         Self::BatchSealed,
         Self::ActionNotAllowed,
         Self::IdempotencyMismatch,
@@ -88,6 +90,7 @@ impl Slug {
             Self::RedemptionsExhausted => "redemptions-exhausted",
             Self::NotReady => "not-ready",
             Self::RedemptionFailed => "redemption-failed",
+            Self::Purged => "purged",
             Self::BatchSealed => "batch-sealed",
             Self::ActionNotAllowed => "action-not-allowed",
             Self::IdempotencyMismatch => "idempotency-mismatch",
@@ -107,6 +110,7 @@ impl Slug {
             | Self::VoucherExpired
             | Self::VoucherCancelled
             | Self::RedemptionFailed
+            | Self::Purged
             | Self::BatchSealed => StatusCode::GONE,
             Self::VoucherBusy | Self::RedemptionsExhausted | Self::NotReady | Self::ActionNotAllowed => {
                 StatusCode::CONFLICT
@@ -139,6 +143,7 @@ impl Slug {
             | Self::NotOffered
             | Self::RedemptionsExhausted
             | Self::RedemptionFailed
+            | Self::Purged
             | Self::BatchSealed
             | Self::ActionNotAllowed
             | Self::IdempotencyMismatch

@@ -171,6 +171,7 @@ fn parse(id: &str) -> Result<RedemptionId, ApiError> {
 async fn result(State(shared): State<Shared>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let redemption = find(&shared, &id).await?;
     match &redemption.phase {
+        Phase::Delivered(_) if redemption.is_purged() => Err(ApiError::new(Slug::Purged)),
         Phase::Delivered(_) => Ok(Json(ResultView::of(&redemption)).into_response()),
         Phase::Withheld(_) | Phase::Failed(_) | Phase::Cancelled => {
             Err(ApiError::failed(redemption.snapshot().failure, shared.clock.now()))

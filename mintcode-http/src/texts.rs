@@ -152,6 +152,7 @@ fn asks_support(slug: Slug) -> bool {
         | Slug::DailyLimit
         | Slug::NotReady
         | Slug::RedemptionFailed
+        | Slug::Purged
         | Slug::BatchSealed
         | Slug::ActionNotAllowed
         | Slug::IdempotencyMismatch

@@ -4,12 +4,17 @@
 //! comes after the commit is on disk, and readers have connections of their own. It passes the conformance suite of
 //! `mintcode_core::testing`. [`DatabaseUrl`] reads what an operator configures.
 //!
+//! Documents that may hold a phone number or a message are sealed with a key that only the operator's voucher secret opens:
+//! a store is opened with [`Secrets`].
+//!
 //! Redemptions, choices and how sources do are kept exactly; times of vouchers, batches, alerts and the ledger to the
 //! microsecond, finer parts are cut off.
 
 mod database_url;
 mod rows;
 pub mod sqlite;
+mod vault;
 
 pub use self::database_url::{BadDatabaseUrl, DatabaseUrl};
-pub use self::sqlite::{Durability, OpenError, SqliteStore};
+pub use self::sqlite::{BackupError, BackupSummary, Durability, Finding, OpenError, SqliteStore};
+pub use self::vault::Secrets;

@@ -10,6 +10,8 @@ use mintcode_core::voucher::{BatchNonce, KeyId, Mask, Resting, Voucher, VoucherH
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::vault::Vault;
+
 /// Names the row that is being read, for whoever has to repair it.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
@@ -20,6 +22,11 @@ pub(crate) struct Row {
 impl Row {
     pub(crate) fn of(table: &'static str, key: &(impl ToString + ?Sized)) -> Self {
         Self { table, key: key.to_string() }
+    }
+
+    /// Table and key.
+    pub(crate) fn parts(&self) -> (&'static str, &str) {
+        (self.table, &self.key)
     }
 
     pub(crate) fn corrupt(&self) -> StorageError {
@@ -58,6 +65,10 @@ impl Row {
         self.bytes(bytes).map(VoucherHash::from_bytes)
     }
 
+    pub(crate) fn key_id(&self, bytes: &[u8]) -> Result<KeyId, StorageError> {
+        self.bytes(bytes).map(KeyId::from_bytes)
+    }
+
     fn hashes(&self, bytes: Option<&[u8]>) -> Result<Option<VoucherHash>, StorageError> {
         bytes.map(|bytes| self.hash(bytes)).transpose()
     }
@@ -93,13 +104,14 @@ pub(crate) struct RedemptionRow {
     pub(crate) owner: Option<String>,
     pub(crate) takeovers: i64,
     pub(crate) next: Option<String>,
-    pub(crate) state: String,
+    /// Sealed.
+    pub(crate) state: Vec<u8>,
 }
 
 impl RedemptionRow {
-    pub(crate) fn read(self) -> Result<Redemption, StorageError> {
+    pub(crate) fn read(self, vault: &Vault) -> Result<Redemption, StorageError> {
         let row = Row::of("redemption", &self.id);
-        let state: Redemption = row.json(&self.state)?;
+        let state: Redemption = vault.open(&row, "state", &self.state)?;
         if state.id.to_string() != self.id {
             return Err(row.corrupt());
         }

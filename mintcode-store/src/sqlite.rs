@@ -1,6 +1,7 @@
 //! Storage in one SQLite file.
 
 mod alerts;
+mod backup;
 mod begin;
 mod books;
 mod budgets;
@@ -10,10 +11,12 @@ mod commit;
 mod connection;
 mod counters;
 mod earlier;
+mod examine;
 mod migrations;
 mod orphans;
 mod outlook;
 mod ownership;
+mod purge;
 mod readers;
 mod redemptions;
 mod reports;
@@ -29,15 +32,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mintcode_core::ports::StorageError;
+use mintcode_core::voucher::KeyId;
 use rusqlite::Connection;
 
+pub use self::backup::{BackupError, BackupSummary, backup};
 pub use self::connection::Durability;
+pub use self::examine::Finding;
 use self::migrations::MigrationError;
 use self::readers::Readers;
 use self::serve_lock::{LockError, ServeLock};
 use self::temporary::TemporaryDirectory;
 use self::writer::Writer;
 use crate::rows::Row;
+use crate::vault::{Secrets, Vault};
 
 /// Why a database could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +95,32 @@ pub enum OpenError {
         /// Why.
         source: StorageError,
     },
+    /// It was sealed with a secret that is not given.
+    #[error(
+        "the database {path} is sealed with the voucher secret of fingerprint {secret}, which is not given; \
+         set it as MINTCODE_VOUCHER_SECRET, or add it to MINTCODE_VOUCHER_SECRET_PREVIOUS"
+    )]
+    MissingSecret {
+        /// The file.
+        path: PathBuf,
+        /// The secret's fingerprint.
+        secret: KeyId,
+    },
+    /// Its data key was changed, so that nothing sealed with it opens any more.
+    #[error("the data key of the database {path} is damaged; restore a backup")]
+    DamagedKey {
+        /// The file.
+        path: PathBuf,
+    },
+    /// An earlier version filled it, and what that stored openly is to be sealed.
+    #[error(
+        "what the database {path} holds has to be sealed, which needs the voucher secret; \
+         set MINTCODE_VOUCHER_SECRET"
+    )]
+    NeedsSecret {
+        /// The file.
+        path: PathBuf,
+    },
     /// Another server uses it.
     #[error("another server uses the database {path}; stop it first or name another file")]
     InUse {
@@ -120,6 +153,7 @@ pub struct SqliteStore {
     // In this order: the writer drains before the lock is given up and a temporary file removed.
     writer: Writer,
     readers: Arc<Readers>,
+    vault: Arc<Vault>,
     path: PathBuf,
     _lock: Option<ServeLock>,
     _temporary: Option<TemporaryDirectory>,
@@ -128,33 +162,54 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens the file, or makes it, and brings its schema up to date. Any number of processes may have it open so.
     ///
+    /// Without `secrets` everything works but what reads or changes redemptions, orphans and inboxes: that is
+    /// [`StorageError::Unavailable`].
+    ///
     /// Blocks for as long as that takes: milliseconds, or seconds where another process writes much.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        Self::open_with(path.as_ref(), None, None)
+    pub fn open(path: impl AsRef<Path>, secrets: Option<&Secrets>) -> Result<Self, OpenError> {
+        Self::open_with(path.as_ref(), secrets, None, None)
     }
 
     /// Opens the file for the one server that may use it: a second one is refused as long as this store lives.
-    pub fn open_serving(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+    /// A data key that a previous secret wraps is wrapped with the current one, so that the previous one is no longer needed.
+    pub fn open_serving(path: impl AsRef<Path>, secrets: &Secrets) -> Result<Self, OpenError> {
         let path = path.as_ref();
-        let lock = ServeLock::take(path).map_err(|error| match error {
+        let lock = Self::lock(path)?;
+        Self::open_with(path, Some(secrets), Some(lock), None)
+    }
+
+    /// Brings the schema of the file up to date, or makes the file, while no server uses it. Returns the versions before and
+    /// after; `None` where there was no database before.
+    pub fn migrate(path: &Path, secrets: Option<&Secrets>) -> Result<(Option<i64>, i64), OpenError> {
+        let lock = Self::lock(path)?;
+        let unusable = |source| OpenError::Unusable { path: path.to_owned(), source };
+        let connection = connection::open_writer(path).map_err(unusable)?;
+        let applied = migrations::applied(&connection).map_err(|error| opening(path, error))?;
+        drop(connection);
+        Self::open_with(path, secrets, Some(lock), None)?;
+        Ok((applied.into_keys().max(), migrations::newest()))
+    }
+
+    fn lock(path: &Path) -> Result<ServeLock, OpenError> {
+        ServeLock::take(path).map_err(|error| match error {
             LockError::Held => OpenError::InUse { path: path.to_owned() },
             LockError::Io(source) => {
                 OpenError::Io { what: format!("the lock file {}", serve_lock::path(path).display()), source }
             }
-        })?;
-        Self::open_with(path, Some(lock), None)
+        })
     }
 
     /// A database of its own, removed with the store.
-    pub fn open_temporary() -> Result<Self, OpenError> {
+    pub fn open_temporary(secrets: &Secrets) -> Result<Self, OpenError> {
         let directory = TemporaryDirectory::make()
             .map_err(|source| OpenError::Io { what: "a temporary directory".to_owned(), source })?;
         let path = directory.path().join("mintcode.db");
-        Self::open_with(&path, None, Some(directory))
+        Self::open_with(&path, Some(secrets), None, Some(directory))
     }
 
     fn open_with(
         path: &Path,
+        secrets: Option<&Secrets>,
         lock: Option<ServeLock>,
         temporary: Option<TemporaryDirectory>,
     ) -> Result<Self, OpenError> {
@@ -164,17 +219,12 @@ impl SqliteStore {
         if !Durability::of(&connection).map_err(unusable)?.is_full() {
             return Err(OpenError::NotDurable { path: owned() });
         }
-        migrations::run(&mut connection).map_err(|error| match error {
-            MigrationError::Sqlite(source) => unusable(source),
-            MigrationError::Foreign => OpenError::Foreign { path: owned() },
-            MigrationError::Newer { found, known } => OpenError::NewerSchema { path: owned(), found, known },
-            MigrationError::Changed { version } => OpenError::ChangedMigration { path: owned(), version },
-            MigrationError::Earlier(source) => OpenError::Earlier { path: owned(), source },
-        })?;
+        let vault = migrations::run(&mut connection, secrets, lock.is_some())
+            .map_err(|error| opening(path, error))?;
         let readers = Arc::new(Readers::open(path).map_err(unusable)?);
         let writer = Writer::start(connection)
             .map_err(|source| OpenError::Io { what: "the writing thread".to_owned(), source })?;
-        Ok(Self { writer, readers, path: owned(), _lock: lock, _temporary: temporary })
+        Ok(Self { writer, readers, vault, path: owned(), _lock: lock, _temporary: temporary })
     }
 
     /// The database file.
@@ -222,6 +272,21 @@ impl SqliteStore {
         let readers = Arc::clone(&self.readers);
         let reading = tokio::task::spawn_blocking(move || readers.read(read)).await;
         reading.unwrap_or_else(|error| Err(StorageError::Unavailable(Box::new(error))))
+    }
+}
+
+/// Why a migration keeps the database at `path` from being opened.
+fn opening(path: &Path, error: MigrationError) -> OpenError {
+    let path = path.to_owned();
+    match error {
+        MigrationError::Sqlite(source) => OpenError::Unusable { path, source },
+        MigrationError::Foreign => OpenError::Foreign { path },
+        MigrationError::Newer { found, known } => OpenError::NewerSchema { path, found, known },
+        MigrationError::Changed { version } => OpenError::ChangedMigration { path, version },
+        MigrationError::MissingSecret(secret) => OpenError::MissingSecret { path, secret },
+        MigrationError::DamagedKey => OpenError::DamagedKey { path },
+        MigrationError::NeedsSecret => OpenError::NeedsSecret { path },
+        MigrationError::Earlier(source) => OpenError::Earlier { path, source },
     }
 }
 

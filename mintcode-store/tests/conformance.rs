@@ -1,9 +1,15 @@
 //! Every storage of this crate passes the suite of mintcode-core, a test a case.
 
 mod sqlite {
-    use mintcode_store::SqliteStore;
+    use std::sync::Arc;
 
-    mintcode_core::storage_conformance!(async { SqliteStore::open_temporary().unwrap() });
+    use mintcode_core::testing::{SeededEntropy, sample};
+    use mintcode_store::{Secrets, SqliteStore};
+
+    mintcode_core::storage_conformance!(async {
+        let secrets = Secrets::new(sample::keys(), Arc::new(SeededEntropy::new(1)));
+        SqliteStore::open_temporary(&secrets).unwrap()
+    });
 }
 
 mod memory {

@@ -13,11 +13,16 @@ use mintcode_core::ports::{
     Adopt, Begin, BeginBy, Begun, Catalogue, Commit, Inbox, Put, Storage, StorageError, Vouchers,
 };
 use mintcode_core::redemption::{Holder, HolderKey, Phase, Redemption, Wish};
-use mintcode_core::testing::sample;
+use mintcode_core::testing::{SeededEntropy, sample};
 use mintcode_core::voucher::VoucherHash;
-use mintcode_store::{Durability, OpenError, SqliteStore};
+use mintcode_store::{Durability, OpenError, Secrets, SqliteStore};
 use rusqlite::Connection;
 use tempfile::TempDir;
+
+/// What opens the databases of these tests.
+fn secrets() -> Secrets {
+    Secrets::new(sample::keys(), Arc::new(SeededEntropy::new(1)))
+}
 
 fn directory() -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
@@ -87,7 +92,7 @@ fn shown(error: &dyn std::error::Error) -> String {
 }
 
 fn refused(path: &Path) -> (OpenError, String) {
-    let error = SqliteStore::open(path).err().expect("it must not open");
+    let error = SqliteStore::open(path, Some(&secrets())).err().expect("it must not open");
     let text = shown(&error);
     (error, text)
 }
@@ -95,7 +100,7 @@ fn refused(path: &Path) -> (OpenError, String) {
 #[tokio::test]
 async fn everything_survives_a_restart() {
     let (_directory, path) = directory();
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, Some(&secrets())).unwrap();
     let hashes = minted(&store, 3).await;
     let redemption = begun(&store, hashes[0], 1).await;
     store.commit(later(&redemption)).await.unwrap();
@@ -116,19 +121,19 @@ async fn everything_survives_a_restart() {
     assert_eq!(before.3.as_ref(), Some(&later(&redemption).next));
     drop(store);
 
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, Some(&secrets())).unwrap();
     assert_eq!(look(&store).await, before);
     // Ids of the inbox go on, and the idempotency key is still known.
     store.discard_inbox(rdm(1), 1, &[before.5[0].id]).await.unwrap();
     drop(store);
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, Some(&secrets())).unwrap();
     store.append_inbox(rdm(1), Inbox::Wish(Wish::Cancel)).await.unwrap();
     assert!(store.inbox(rdm(1)).await.unwrap()[0].id > before.5[0].id);
 }
 
 #[tokio::test]
 async fn every_commit_is_on_disk_before_it_is_answered() {
-    let store = SqliteStore::open_temporary().unwrap();
+    let store = SqliteStore::open_temporary(&secrets()).unwrap();
     let durability = store.durability().await.unwrap();
     let full = Durability { journal_mode: "wal".to_owned(), synchronous: 2, foreign_keys: true };
     assert_eq!(durability, full);
@@ -138,7 +143,7 @@ async fn every_commit_is_on_disk_before_it_is_answered() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_waits_together_shares_a_commit() {
     const REDEMPTIONS: usize = 200;
-    let store = Arc::new(SqliteStore::open_temporary().unwrap());
+    let store = Arc::new(SqliteStore::open_temporary(&secrets()).unwrap());
     let hashes = minted(&store, u32::try_from(REDEMPTIONS).unwrap()).await;
     let mut redemptions = Vec::new();
     for (number, hash) in hashes.iter().enumerate() {
@@ -163,20 +168,20 @@ async fn whoever_waits_together_shares_a_commit() {
 #[tokio::test]
 async fn a_second_server_is_refused_until_the_first_ends() {
     let (_directory, path) = directory();
-    let first = SqliteStore::open_serving(&path).unwrap();
-    let error = SqliteStore::open_serving(&path).err().expect("one server per file");
+    let first = SqliteStore::open_serving(&path, &secrets()).unwrap();
+    let error = SqliteStore::open_serving(&path, &secrets()).err().expect("one server per file");
     assert!(matches!(error, OpenError::InUse { .. }), "{error:?}");
     assert!(error.to_string().contains("another server uses the database"), "{error}");
 
     // A command beside the server works on the same data.
-    let beside = SqliteStore::open(&path).unwrap();
+    let beside = SqliteStore::open(&path, Some(&secrets())).unwrap();
     let hashes = minted(&beside, 1).await;
     assert!(first.trail(&hashes).await.unwrap().is_some());
     begun(&first, hashes[0], 1).await;
     assert!(beside.redemption(rdm(1)).await.unwrap().is_some());
 
     drop(first);
-    SqliteStore::open_serving(&path).unwrap();
+    SqliteStore::open_serving(&path, &secrets()).unwrap();
 }
 
 #[tokio::test]
@@ -185,7 +190,7 @@ async fn many_may_make_the_same_file_at_once() {
     let opening: Vec<_> = (0..8)
         .map(|_| {
             let path = path.clone();
-            std::thread::spawn(move || SqliteStore::open(path).map(drop))
+            std::thread::spawn(move || SqliteStore::open(path, Some(&secrets())).map(drop))
         })
         .collect();
     for opened in opening {
@@ -196,7 +201,7 @@ async fn many_may_make_the_same_file_at_once() {
 #[test]
 fn a_newer_schema_is_refused() {
     let (_directory, path) = directory();
-    drop(SqliteStore::open(&path).unwrap());
+    drop(SqliteStore::open(&path, Some(&secrets())).unwrap());
     let sql = "INSERT INTO schema_migration (version, checksum) VALUES (999, 'later')";
     Connection::open(&path).unwrap().execute(sql, []).unwrap();
     let (error, text) = refused(&path);
@@ -207,7 +212,7 @@ fn a_newer_schema_is_refused() {
 #[test]
 fn a_changed_migration_is_refused() {
     let (_directory, path) = directory();
-    drop(SqliteStore::open(&path).unwrap());
+    drop(SqliteStore::open(&path, Some(&secrets())).unwrap());
     let sql = "UPDATE schema_migration SET checksum = 'other' WHERE version = 1";
     Connection::open(&path).unwrap().execute(sql, []).unwrap();
     let (error, text) = refused(&path);
@@ -242,13 +247,13 @@ fn a_file_that_cannot_be_a_database_is_named_with_the_reason() {
         assert!(matches!(error, OpenError::Unusable { .. }), "{error:?}");
         assert!(text.contains(&path.display().to_string()) && text.contains(reason), "{text}");
     }
-    let error = SqliteStore::open_serving(&missing).err().unwrap();
+    let error = SqliteStore::open_serving(&missing, &secrets()).err().unwrap();
     assert!(shown(&error).contains("mintcode.db.lock cannot be made: No such file"), "{}", shown(&error));
 }
 
 #[tokio::test]
 async fn a_temporary_database_is_removed_with_its_store() {
-    let store = SqliteStore::open_temporary().unwrap();
+    let store = SqliteStore::open_temporary(&secrets()).unwrap();
     minted(&store, 1).await;
     let directory = store.path().parent().unwrap().to_owned();
     assert!(directory.exists());
@@ -259,7 +264,7 @@ async fn a_temporary_database_is_removed_with_its_store() {
 #[tokio::test]
 async fn a_closed_store_refuses_what_comes_later_and_has_kept_the_rest() {
     let (_directory, path) = directory();
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, Some(&secrets())).unwrap();
     let hashes = minted(&store, 1).await;
     store.close().await.unwrap();
     store.close().await.unwrap();
@@ -268,13 +273,13 @@ async fn a_closed_store_refuses_what_comes_later_and_has_kept_the_rest() {
     let log = path.with_extension("db-wal");
     assert_eq!(std::fs::metadata(log).map_or(0, |log| log.len()), 0, "the log is folded in");
     drop(store);
-    assert!(SqliteStore::open(&path).unwrap().trail(&hashes).await.unwrap().is_some());
+    assert!(SqliteStore::open(&path, Some(&secrets())).unwrap().trail(&hashes).await.unwrap().is_some());
 }
 
 #[tokio::test]
 async fn what_waits_is_stored_though_nobody_waits_for_it() {
     let (_directory, path) = directory();
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, Some(&secrets())).unwrap();
     {
         let putting = store.put_sku(sample::sku("tg"), Put::Create);
         tokio::pin!(putting);
@@ -286,13 +291,16 @@ async fn what_waits_is_stored_though_nobody_waits_for_it() {
         }
     }
     drop(store);
-    assert_eq!(SqliteStore::open(&path).unwrap().skus().await.unwrap(), [sample::sku("tg")]);
+    assert_eq!(
+        SqliteStore::open(&path, Some(&secrets())).unwrap().skus().await.unwrap(),
+        [sample::sku("tg")]
+    );
 }
 
 #[tokio::test]
 async fn a_row_that_fits_no_state_is_named() {
     let (_directory, path) = directory();
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, Some(&secrets())).unwrap();
     let hashes = minted(&store, 2).await;
     for (number, hash) in hashes.iter().enumerate() {
         begun(&store, *hash, number).await;
@@ -301,9 +309,9 @@ async fn a_row_that_fits_no_state_is_named() {
     let raw = Connection::open(&path).unwrap();
     raw.execute_batch(
         "PRAGMA ignore_check_constraints = ON;
-         UPDATE redemption SET state = '{}' WHERE id LIKE '%0';
+         UPDATE redemption SET state = x'00' WHERE id LIKE '%0';
          UPDATE event SET snapshot = '[]' WHERE redemption LIKE '%0';
-         UPDATE inbox SET item = '\"nonsense\"';
+         UPDATE inbox SET item = x'00';
          UPDATE sku SET spec = '{';
          UPDATE voucher SET came_from = NULL;",
     )
@@ -316,7 +324,7 @@ async fn a_row_that_fits_no_state_is_named() {
     let id = rdm(0).to_string();
     assert_eq!(corrupt(store.redemption(rdm(0)).await.unwrap_err()), ("redemption", id.clone()));
     assert_eq!(corrupt(store.history(rdm(0), 0, 9).await.unwrap_err()), ("event", format!("{id}/1")));
-    assert_eq!(corrupt(store.inbox(rdm(0)).await.unwrap_err()), ("inbox", "1".to_owned()));
+    assert_eq!(corrupt(store.inbox(rdm(0)).await.unwrap_err()), ("inbox", id.clone()));
     assert_eq!(corrupt(store.skus().await.unwrap_err()), ("sku", "tg".to_owned()));
     assert_eq!(corrupt(store.trail(&hashes).await.unwrap_err()), ("voucher", hashes[0].to_string()));
 
@@ -334,7 +342,7 @@ async fn a_row_that_fits_no_state_is_named() {
 #[tokio::test]
 async fn the_schema_itself_forbids_what_must_never_happen() {
     let (_directory, path) = directory();
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, Some(&secrets())).unwrap();
     let hashes = minted(&store, 2).await;
     let redemption = begun(&store, hashes[0], 1).await;
     store.adopt_one(format!("wrk_{:026}", 2).parse().unwrap(), redemption.id).await.unwrap();
@@ -346,7 +354,7 @@ async fn the_schema_itself_forbids_what_must_never_happen() {
     .unwrap();
     for sql in [
         "INSERT INTO redemption SELECT 'rdm_2', voucher, sku, status, phase, standing, is_at_rest, version, epoch, owner,
-             next, deadline, created_at, updated_at, state, takeovers, is_quarantined FROM redemption",
+             next, deadline, created_at, updated_at, takeovers, is_quarantined, state, is_purged FROM redemption",
         "UPDATE voucher SET state = 'fulfilled', came_from = NULL",
         "UPDATE voucher SET state = 'locked', came_from = NULL",
         "UPDATE voucher SET state = 'lost'",
@@ -357,7 +365,7 @@ async fn the_schema_itself_forbids_what_must_never_happen() {
         "UPDATE claim SET attempt = 2",
         "DELETE FROM claim",
         "INSERT INTO event SELECT redemption, version, snapshot FROM event",
-        "INSERT INTO inbox (redemption, item) VALUES ('rdm_nobody', '{}')",
+        "INSERT INTO inbox (redemption, item) VALUES ('rdm_nobody', x'00')",
         "UPDATE batch_count SET vouchers = -1",
     ] {
         let error = raw.execute(sql, []).expect_err(sql);

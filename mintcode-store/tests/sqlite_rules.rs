@@ -4,6 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
+use std::sync::Arc;
+
 use chrono::Duration;
 use mintcode_core::alert::{Alert, AlertChange};
 use mintcode_core::health::{AccountChange, AccountEvent, HealthChange, HealthEvent, HealthRules, Source};
@@ -19,11 +21,16 @@ use mintcode_core::redemption::{
     Answer, Choice, ChoiceRecord, Delivery, FailureKind, Held, Holder, HolderKey, Intent, Phase, Question,
     Redemption, Settlement, Status,
 };
-use mintcode_core::testing::sample;
+use mintcode_core::testing::{SeededEntropy, sample};
 use mintcode_core::voucher::{VoidReason, VoucherEvent, VoucherHash, VoucherState};
-use mintcode_store::SqliteStore;
+use mintcode_store::{Secrets, SqliteStore};
 use rusqlite::Connection;
 use tempfile::TempDir;
+
+/// What opens the databases of these tests.
+fn secrets() -> Secrets {
+    Secrets::new(sample::keys(), Arc::new(SeededEntropy::new(1)))
+}
 
 fn directory() -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
@@ -121,7 +128,7 @@ fn telling(redemption: &Redemption) -> Commit {
 #[tokio::test]
 async fn what_a_change_means_survives_a_restart() {
     let (_directory, path) = directory();
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, Some(&secrets())).unwrap();
     let (_, hashes) = minted(&store, 2).await;
     let commit = telling(&begun(&store, hashes[0], 1).await);
     store.commit(commit.clone()).await.unwrap();
@@ -149,12 +156,12 @@ async fn what_a_change_means_survives_a_restart() {
     );
     drop(store);
 
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, Some(&secrets())).unwrap();
     assert_eq!(look(&store).await, before);
     // What is raised stays raised, and what was told stays told.
     store.told(before.4[0].id, None).await.unwrap();
     drop(store);
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, Some(&secrets())).unwrap();
     let untold = store.untold(sample::now() + Duration::days(1), 10).await.unwrap();
     assert_eq!(untold.iter().map(|row| row.id).collect::<Vec<_>>(), [before.4[1].id]);
 }
@@ -162,7 +169,7 @@ async fn what_a_change_means_survives_a_restart() {
 #[tokio::test]
 async fn the_schema_itself_keeps_books_links_and_alerts() {
     let (_directory, path) = directory();
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, Some(&secrets())).unwrap();
     let (_, hashes) = minted(&store, 3).await;
     let redemption = begun(&store, hashes[0], 1).await;
     store.commit(telling(&redemption)).await.unwrap();
@@ -194,7 +201,7 @@ async fn the_schema_itself_keeps_books_links_and_alerts() {
 #[tokio::test]
 async fn a_row_of_the_rules_that_fits_no_state_is_named() {
     let (_directory, path) = directory();
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, Some(&secrets())).unwrap();
     let (_, hashes) = minted(&store, 2).await;
     store.commit(telling(&begun(&store, hashes[0], 1).await)).await.unwrap();
     raw(&path)
@@ -297,7 +304,7 @@ async fn withheld(store: &SqliteStore, voucher: VoucherHash, number: usize) -> R
 /// The phase is younger than the table's constraint, which does not know its name.
 #[tokio::test]
 async fn what_is_withheld_counts_as_failed_until_it_is_released() {
-    let store = SqliteStore::open_temporary().unwrap();
+    let store = SqliteStore::open_temporary(&secrets()).unwrap();
     let (_, hashes) = minted(&store, 1).await;
     let withheld = withheld(&store, hashes[0], 1).await;
     let search = |status| RedemptionSearch { status: Some(status), ..RedemptionSearch::default() };
@@ -315,7 +322,7 @@ async fn what_is_withheld_counts_as_failed_until_it_is_released() {
 /// The schema would call it a second delivery and the row corrupt.
 #[tokio::test]
 async fn what_is_withheld_is_not_released_once_the_voucher_is_fulfilled() {
-    let store = SqliteStore::open_temporary().unwrap();
+    let store = SqliteStore::open_temporary(&secrets()).unwrap();
     let (_, hashes) = minted(&store, 1).await;
     let withheld = withheld(&store, hashes[0], 1).await;
     let delivered = messaged(&begun(&store, hashes[0], 2).await, "2", false);
@@ -333,7 +340,7 @@ async fn what_is_withheld_is_not_released_once_the_voucher_is_fulfilled() {
 
 #[tokio::test]
 async fn counts_of_a_clock_that_was_years_ahead_are_forgotten() {
-    let store = SqliteStore::open_temporary().unwrap();
+    let store = SqliteStore::open_temporary(&secrets()).unwrap();
     let (_, hashes) = minted(&store, 2).await;
     let ahead = Begin { now: sample::now() + Duration::days(3_650), ..post(hashes[0], 1) };
     let session = Some(HolderKey::new(&[1; 32]));
@@ -349,7 +356,7 @@ async fn counts_of_a_clock_that_was_years_ahead_are_forgotten() {
 #[tokio::test]
 async fn a_batch_is_voided_with_its_counts_and_reasons() {
     let (_directory, path) = directory();
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, Some(&secrets())).unwrap();
     let (batch, hashes) = minted(&store, 300).await;
     let (other, _) = minted(&store, 5).await;
     begun(&store, hashes[7], 1).await;

@@ -5,6 +5,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use std::sync::Arc;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use mintcode_core::alert::Alert;
 use mintcode_core::budget::{Lease, LeaseWish};
@@ -17,10 +19,15 @@ use mintcode_core::ports::{
     WorkerRow, Workers,
 };
 use mintcode_core::redemption::{Holder, Redemption};
-use mintcode_core::testing::sample;
-use mintcode_store::SqliteStore;
+use mintcode_core::testing::{SeededEntropy, sample};
+use mintcode_store::{Secrets, SqliteStore};
 use rusqlite::Connection;
 use tempfile::TempDir;
+
+/// What opens the databases of these tests.
+fn secrets() -> Secrets {
+    Secrets::new(sample::keys(), Arc::new(SeededEntropy::new(1)))
+}
 
 const WISH: LeaseWish = LeaseWish { places: 5, per_second: 5 };
 
@@ -103,7 +110,7 @@ fn ids(redemptions: &[Redemption]) -> Vec<RedemptionId> {
 #[tokio::test]
 async fn what_workers_share_survives_a_restart() {
     let (_directory, path) = directory();
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, Some(&secrets())).unwrap();
     begun(&store, 2).await;
     // Whoever has the file open is on the same machine.
     assert_eq!(store.enlist(worker(1), true, at(0)).await.unwrap(), None);
@@ -117,7 +124,7 @@ async fn what_workers_share_survives_a_restart() {
     store.update_orphan(lost.clone(), lost.alerts(Some(&orphan("101"))), at(200)).await.unwrap();
     drop(store);
 
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, Some(&secrets())).unwrap();
     assert_eq!(store.workers().await.unwrap(), [WorkerRow { worker: worker(1), beats: 1 }]);
     assert_eq!(store.adopt(adopt(2, 9, 5)).await.unwrap(), []);
     assert!(!store.take_chore("sweep", worker(2), Duration::from_secs(30), at(31)).await.unwrap());
@@ -134,11 +141,11 @@ async fn what_workers_share_survives_a_restart() {
 #[tokio::test]
 async fn quarantine_survives_a_restart() {
     let (_directory, path) = directory();
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, Some(&secrets())).unwrap();
     begun(&store, 1).await;
     assert_eq!(store.adopt(adopt(2, 9, 0)).await.unwrap(), []);
     drop(store);
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, Some(&secrets())).unwrap();
     assert_eq!(store.adopt(adopt(3, 9, 5)).await.unwrap(), []);
     assert_eq!(store.adopt_one(worker(3), rdm(1)).await.unwrap(), None);
     assert!(store.resume(rdm(1)).await.unwrap());
@@ -149,13 +156,13 @@ async fn quarantine_survives_a_restart() {
 #[tokio::test]
 async fn quarantine_holds_nobody_else_back() {
     let (_directory, path) = directory();
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, Some(&secrets())).unwrap();
     begun(&store, 5).await;
     let worn = "UPDATE redemption SET takeovers = 5 WHERE created_at <=
         (SELECT created_at FROM redemption ORDER BY created_at LIMIT 1 OFFSET 2)";
     raw(&path).execute(worn, []).unwrap();
     // One of them cannot even be read.
-    raw(&path).execute("UPDATE redemption SET state = '{}' WHERE id = ?1", [rdm(2).to_string()]).unwrap();
+    raw(&path).execute("UPDATE redemption SET state = x'00' WHERE id = ?1", [rdm(2).to_string()]).unwrap();
     assert_eq!(ids(&store.adopt(adopt(2, 2, 5)).await.unwrap()), [rdm(4), rdm(5)]);
     let alerts = store.alerts(true, 9).await.unwrap();
     // Their masks are alike in this sample, so that they share an alert.
@@ -170,7 +177,7 @@ async fn quarantine_holds_nobody_else_back() {
 #[tokio::test]
 async fn the_oldest_are_adopted_whoever_had_them() {
     let (_directory, path) = directory();
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, Some(&secrets())).unwrap();
     begun(&store, 8).await;
     store.enlist(worker(2), false, at(0)).await.unwrap();
     let raw = raw(&path);
@@ -188,7 +195,10 @@ async fn the_oldest_are_adopted_whoever_had_them() {
 #[tokio::test]
 async fn two_processes_see_each_others_workers() {
     let (_directory, path) = directory();
-    let (one, other) = (SqliteStore::open(&path).unwrap(), SqliteStore::open(&path).unwrap());
+    let (one, other) = (
+        SqliteStore::open(&path, Some(&secrets())).unwrap(),
+        SqliteStore::open(&path, Some(&secrets())).unwrap(),
+    );
     one.enlist(worker(1), false, at(0)).await.unwrap();
     begun(&one, 2).await;
     assert_eq!(other.adopt(adopt(2, 9, 5)).await.unwrap(), []);
@@ -202,7 +212,7 @@ async fn two_processes_see_each_others_workers() {
 #[tokio::test]
 async fn the_schema_itself_keeps_claims_orphans_and_quarantine() {
     let (_directory, path) = directory();
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, Some(&secrets())).unwrap();
     begun(&store, 1).await;
     store.installed_at(&main_account(), at(0)).await.unwrap();
     store.claim_orphans(vec![orphan("100")], at(100)).await.unwrap();
@@ -210,8 +220,8 @@ async fn the_schema_itself_keeps_claims_orphans_and_quarantine() {
     raw.execute("INSERT INTO claim SELECT 'main', 3, '200', id, 1 FROM redemption", []).unwrap();
     for sql in [
         "INSERT INTO claim SELECT 'main', 3, '100', id, 2 FROM redemption",
-        "INSERT INTO orphan SELECT supplier, 3, '200', product, country, operator, found_at, 1, settled_at, state FROM orphan",
-        "INSERT INTO orphan SELECT supplier, 9, '300', product, country, operator, found_at, 1, settled_at, state FROM orphan",
+        "INSERT INTO orphan SELECT supplier, 3, '200', product, country, operator, found_at, 1, settled_at, state, is_purged FROM orphan",
+        "INSERT INTO orphan SELECT supplier, 9, '300', product, country, operator, found_at, 1, settled_at, state, is_purged FROM orphan",
         "INSERT INTO orphan SELECT * FROM orphan",
         "DELETE FROM orphan",
         "UPDATE orphan SET order_id = '101'",
@@ -236,14 +246,14 @@ async fn the_schema_itself_keeps_claims_orphans_and_quarantine() {
 #[tokio::test]
 async fn a_row_of_the_workers_that_fits_no_state_is_named() {
     let (_directory, path) = directory();
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, Some(&secrets())).unwrap();
     store.note_hit(&main_account(), None, at(0)).await.unwrap();
     store.claim_orphans(vec![orphan("100")], at(100)).await.unwrap();
     raw(&path)
         .execute_batch(
             "INSERT INTO worker VALUES ('somebody', 1);
              UPDATE budget SET state = '7';
-             UPDATE orphan SET state = replace(state, '\"100\"', '\"101\"');",
+             UPDATE orphan SET state = x'00';",
         )
         .unwrap();
     let corrupt = |error: StorageError| match error {
@@ -254,5 +264,5 @@ async fn a_row_of_the_workers_that_fits_no_state_is_named() {
     let lease = store.lease_requests(&main_account(), WISH, at(3)).await;
     assert_eq!(corrupt(lease.unwrap_err()), ("budget", "main".to_owned()));
     let open = store.open_orphans(&main_account(), 9).await;
-    assert_eq!(corrupt(open.unwrap_err()), ("orphan", "100".to_owned()));
+    assert_eq!(corrupt(open.unwrap_err()), ("orphan", "main/100".to_owned()));
 }

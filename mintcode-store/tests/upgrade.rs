@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test panics where something does not work")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use std::sync::Arc;
 
 use chrono::Duration;
 use mintcode_core::health::HealthRules;
@@ -12,25 +14,33 @@ use mintcode_core::money::{Amount, Currency, Rate};
 use mintcode_core::order::{ListedOrder, Order, OrderId, OrderStatus, Phone, Sight};
 use mintcode_core::orphan::Orphan;
 use mintcode_core::ports::{
-    Adopt, Alerts, Begin, BeginBy, Begun, Commit, Orphans, Reports, Storage, Vouchers, Workers,
+    Adopt, Alerts, Begin, BeginBy, Begun, Commit, Inbox, Orphans, Reports, Storage, Vouchers, Workers,
 };
 use mintcode_core::redemption::{
-    ClosedAttempt, Consequences, Failure, FailureKind, Holder, Outcome, Phase, Redemption,
+    ClosedAttempt, Consequences, Failure, FailureKind, Holder, Outcome, Phase, Redemption, Wish,
 };
-use mintcode_core::testing::sample;
+use mintcode_core::testing::{SeededEntropy, sample};
 use mintcode_core::voucher::{VoucherHash, VoucherState};
-use mintcode_store::SqliteStore;
+use mintcode_store::{OpenError, Secrets, SqliteStore};
 use rusqlite::Connection;
 use tempfile::TempDir;
+
+/// What opens the databases of these tests.
+fn secrets() -> Secrets {
+    Secrets::new(sample::keys(), Arc::new(SeededEntropy::new(1)))
+}
 
 const FIRST: &str = include_str!("../migrations/sqlite/0001_first.sql");
 
 const SECOND: &str = include_str!("../migrations/sqlite/0002_rules.sql");
 
+const THIRD: &str = include_str!("../migrations/sqlite/0003_workers.sql");
+
 /// As the versions noted them: the files have to stay as they were released.
-const CHECKSUMS: [&str; 2] = [
+const CHECKSUMS: [&str; 3] = [
     "5d7bd0c5505c6c6230f2a51321e15db8ba9e505db72ce0423a37140c155ecbfb",
     "6479909e02e6e0aa5c124dd3de77453b26aba2827af83d0bcec66ae71d6e1ba1",
+    "bc2430cc7ec48ee2003548bf600316fd66c9351e68092baf9984fee856402370",
 ];
 
 /// A database as the first version left it.
@@ -42,6 +52,12 @@ fn first() -> (TempDir, PathBuf) {
 fn second() -> (TempDir, PathBuf) {
     let first = include_str!("fixtures/first.sql");
     filled(2, &[FIRST, first, SECOND, include_str!("fixtures/second.sql")])
+}
+
+/// A database as the third version left it.
+fn third() -> (TempDir, PathBuf) {
+    let (first, second) = (include_str!("fixtures/first.sql"), include_str!("fixtures/second.sql"));
+    filled(3, &[FIRST, first, SECOND, second, THIRD, include_str!("fixtures/third.sql")])
 }
 
 /// A database of the schema of that number, made by `statements`.
@@ -139,7 +155,7 @@ fn orphan(order: &OrderId) -> Orphan {
 #[tokio::test]
 async fn what_the_first_version_stored_is_read_and_booked() {
     let (_directory, path) = first();
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, Some(&secrets())).unwrap();
     let delivered = store.redemption(rdm(1)).await.unwrap().unwrap();
     assert_eq!((delivered.price, delivered.version), (Amount::ZERO, 4));
     let trail = store.trail(&[delivered.voucher]).await.unwrap().unwrap();
@@ -164,14 +180,14 @@ async fn what_the_first_version_stored_is_read_and_booked() {
     assert_eq!((totals[0].attempts, totals[0].with_sms, totals[0].sms_after_ms), (2, 1, Some(20_000)));
 
     drop(store);
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, Some(&secrets())).unwrap();
     assert_eq!(entries(&store, rdm(2)).await, books[1].1, "nothing is booked again");
 }
 
 #[tokio::test]
 async fn what_the_first_version_began_is_ended_with_books_that_balance() {
     let (_directory, path) = first();
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, Some(&secrets())).unwrap();
     let waiting = store.adopt(adopt()).await.unwrap().pop().unwrap();
     let commit = meant(&waiting, given_back(&waiting));
     let next = commit.next.clone();
@@ -209,7 +225,7 @@ async fn a_redemption_that_cannot_be_booked_keeps_no_database_from_being_opened(
                 'order_end', NULL, 'outcome', 'no_sms', 'ended_at', '2026-01-01T00:00:02Z'))
             WHERE id LIKE '%2';";
     Connection::open(&path).unwrap().execute_batch(broken).unwrap();
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, Some(&secrets())).unwrap();
     assert_eq!(entries(&store, rdm(1)).await, []);
     assert!(!entries(&store, rdm(2)).await.is_empty());
     assert_eq!(store.redemption(rdm(2)).await.unwrap().unwrap().closed.len(), 1);
@@ -218,7 +234,7 @@ async fn a_redemption_that_cannot_be_booked_keeps_no_database_from_being_opened(
 #[tokio::test]
 async fn what_the_second_version_drove_is_taken_over() {
     let (_directory, path) = second();
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, Some(&secrets())).unwrap();
     assert_eq!(entries(&store, rdm(2)).await.len(), 1, "nothing is booked again");
     assert_eq!(store.alerts(true, 9).await.unwrap().len(), 1);
     assert_eq!(store.workers().await.unwrap(), []);
@@ -241,7 +257,7 @@ async fn what_the_second_version_drove_is_taken_over() {
 #[tokio::test]
 async fn what_the_second_version_claimed_is_no_orphan() {
     let (_directory, path) = second();
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, Some(&secrets())).unwrap();
     let supplier = SupplierName::default();
     let now = sample::now() + Duration::days(1);
     assert_eq!(store.installed_at(&supplier, now).await.unwrap(), now);
@@ -251,4 +267,51 @@ async fn what_the_second_version_claimed_is_no_orphan() {
     let claimed = store.claim_orphans(found.clone(), now).await.unwrap();
     assert_eq!(claimed, found[2..]);
     assert_eq!(store.newest_order(&supplier).await.unwrap().as_ref(), orders.last());
+}
+
+/// Numbers, codes and texts of the fixtures.
+const PRIVATE: [&str; 3] = ["+1555", "48213", "Code 48213"];
+
+/// Which of `words` the database's files hold.
+fn held(path: &Path, words: &[&'static str]) -> Vec<&'static str> {
+    let mut bytes = std::fs::read(path).unwrap();
+    if let Ok(log) = std::fs::read(path.with_extension("db-wal")) {
+        bytes.extend(log);
+    }
+    let holds = |word: &&str| bytes.windows(word.len()).any(|window| window == word.as_bytes());
+    words.iter().copied().filter(|word| holds(word)).collect()
+}
+
+#[tokio::test]
+async fn what_the_third_version_stored_openly_is_sealed() {
+    let (_directory, path) = third();
+    // As a server leaves it that was killed: the log is not folded in.
+    let killed = Connection::open(&path).unwrap();
+    killed.pragma_update(None, "journal_mode", "WAL").unwrap();
+    killed
+        .execute_batch("UPDATE redemption SET updated_at = updated_at; UPDATE orphan SET state = state")
+        .unwrap();
+    assert_ne!(held(&path, &PRIVATE), [""; 0]);
+
+    let store = SqliteStore::open(&path, Some(&secrets())).unwrap();
+    assert_eq!(held(&path, &PRIVATE), [""; 0]);
+    drop(killed);
+    let delivered = store.redemption(rdm(1)).await.unwrap().unwrap();
+    assert!(matches!(&delivered.phase, Phase::Delivered(delivery) if delivery.code().is_some()));
+    let waiting = store.redemption(rdm(2)).await.unwrap().unwrap();
+    assert!(waiting.phone(1).is_some());
+    let orphans = store.open_orphans(&SupplierName::default(), 9).await.unwrap();
+    assert_eq!(orphans, [orphan(&OrderId::new("200"))]);
+    let items: Vec<_> = store.inbox(rdm(2)).await.unwrap().into_iter().map(|item| item.item).collect();
+    assert_eq!(items[0], Inbox::Wish(Wish::Cancel));
+    assert!(matches!(&items[1], Inbox::OrderSeen { order, .. } if order.phone.reveal() == "+15550003344"));
+}
+
+#[test]
+fn what_an_earlier_version_stored_openly_is_not_upgraded_without_the_secret() {
+    let (_directory, path) = third();
+    let error = SqliteStore::open(&path, None).err().expect("it cannot be sealed");
+    assert!(matches!(error, OpenError::NeedsSecret { .. }), "{error:?}");
+    assert!(error.to_string().contains("MINTCODE_VOUCHER_SECRET"), "{error}");
+    SqliteStore::open(&path, Some(&secrets())).unwrap();
 }

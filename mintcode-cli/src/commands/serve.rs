@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use mintcode_core::engine::{Engine, Issuer};
 use mintcode_core::ports::Clock;
+use mintcode_core::ports::vouchers::SecretUse;
 use mintcode_http::{App, Proxy, Site, WebhookAlerts};
 use mintcode_store::SqliteStore;
 use secrecy::SecretString;
@@ -78,7 +79,8 @@ pub(crate) async fn run(arguments: Arguments, config: Option<&Path>) -> Result<(
     if let Some(sandbox) = sandbox {
         return in_sandbox(sandbox, plan, &sources, listener, &url, signals, arguments.json).await;
     }
-    let store = backend::opened(SqliteStore::open_serving(sources.database()?.path))?;
+    let store =
+        backend::opened(SqliteStore::open_serving(sources.database()?.path, &backend::secrets(&sources)?))?;
     let announce = async {
         let announced =
             if arguments.json { output::json(&json!({ "url": url })) } else { output::line(&url) };
@@ -165,6 +167,20 @@ impl Server {
         Ok(Self { store: Arc::clone(store), issuer: engine.issuer(), engine, app })
     }
 
+    /// Refuses to serve vouchers that nobody could redeem.
+    async fn check_secrets(&self) -> Result<(), Failure> {
+        let missing = self.issuer.missing_secrets().await;
+        let missing = missing.map_err(|error| Failure::because("the vouchers cannot be counted", &error))?;
+        let Some(SecretUse { secret, live_vouchers, unsealed_batches }) = missing.first() else {
+            return Ok(());
+        };
+        Err(Failure::work(format!(
+            "{live_vouchers} vouchers and {unsealed_batches} unsealed batches need the voucher secret of fingerprint \
+             {secret}, which is not given;\nadd it to MINTCODE_VOUCHER_SECRET_PREVIOUS, or void and seal what was \
+             minted with it"
+        )))
+    }
+
     /// Serves until a signal comes or something fails, and then ends in the order in which nothing is lost: no new
     /// requests, no new turns, nothing left unwritten. `announce` runs when everything else does.
     async fn run(
@@ -173,6 +189,7 @@ impl Server {
         mut signals: Signals,
         announce: impl Future<Output = Result<(), Failure>>,
     ) -> Result<(), Failure> {
+        self.check_secrets().await?;
         let Self { store, engine, issuer: _, app } = self;
         let stop = CancellationToken::new();
         let mut running = engine.start();

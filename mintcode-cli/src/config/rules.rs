@@ -30,6 +30,7 @@ impl Sources {
             deny: self.deny_list()?,
             screening: self.screening()?,
             rates: self.rates()?,
+            retention: self.required("privacy.retention")?,
         })
     }
 

@@ -1,8 +1,10 @@
-//! What has to be done now and then: sealing old batches, letting vouchers expire, forgetting old counts, and proving
-//! the books.
+//! What has to be done now and then: sealing old batches, letting vouchers expire, forgetting old counts, removing old
+//! numbers and messages, and proving the books.
 
 use std::sync::Arc;
 use std::time::Duration;
+
+use chrono::TimeDelta;
 
 use super::driver::Driver;
 use super::issuer::Issuer;
@@ -15,6 +17,8 @@ use crate::ports::{Clock, Observed, RedemptionSearch, Reports, StorageError};
 const EVERY: Duration = Duration::from_secs(60);
 /// Vouchers that expire in one transaction.
 const EXPIRED_AT_ONCE: u32 = 500;
+/// Redemptions whose numbers and messages go in one transaction.
+const PURGED_AT_ONCE: u32 = 100;
 /// How often the books are proved.
 const BOOKS_EVERY: Duration = Duration::from_hours(1);
 /// Of redemptions that began so long ago or later.
@@ -29,6 +33,7 @@ pub(super) async fn keep_house(issuer: Issuer, driver: Arc<Driver>) {
         report("old batches were sealed", issuer.seal_old().await);
         report("vouchers expired", expire(&issuer).await);
         report("old counts were forgotten", driver.journal.storage().forget_idle(driver.clock.now()).await);
+        report("redemptions were looked through for old numbers and messages", purge(&driver).await);
     }
 }
 
@@ -38,6 +43,21 @@ async fn expire(issuer: &Issuer) -> Result<u64, StorageError> {
         match issuer.vouchers.expire_vouchers(issuer.clock.now(), EXPIRED_AT_ONCE).await? {
             0 => return Ok(expired),
             more => expired += more,
+        }
+    }
+}
+
+/// Removes numbers and messages that were kept for long enough.
+async fn purge(driver: &Driver) -> Result<u64, StorageError> {
+    let now = driver.clock.now();
+    let retention = TimeDelta::from_std(driver.rules.retention).ok();
+    // Longer ago than there are times: everything is kept.
+    let Some(before) = retention.and_then(|kept| now.checked_sub_signed(kept)) else { return Ok(0) };
+    let mut purged = 0;
+    loop {
+        match driver.journal.storage().purge(before, PURGED_AT_ONCE, now).await? {
+            0 => return Ok(purged),
+            more => purged += more,
         }
     }
 }

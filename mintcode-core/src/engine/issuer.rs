@@ -7,7 +7,8 @@ use chrono::{DateTime, Utc};
 
 use crate::ids::{BatchId, SkuId};
 use crate::ports::{
-    BatchSummary, Catalogue, Clock, Entropy, Inserted, NewBatch, StorageError, VoucherTrail, Vouchers,
+    BatchSummary, Catalogue, Clock, Entropy, Inserted, NewBatch, SecretUse, StorageError, VoucherTrail,
+    Vouchers,
 };
 use crate::sku::Sku;
 use crate::voucher::{
@@ -234,6 +235,15 @@ impl Issuer {
     /// Seals every batch older than [`SEALED_AFTER`], and returns how many.
     pub async fn seal_old(&self) -> Result<u64, StorageError> {
         self.vouchers.seal_batches(self.clock.now() - SEALED_AFTER).await
+    }
+
+    /// What needs a voucher secret that is not among the known ones: these vouchers cannot be redeemed, and these codes
+    /// not be had.
+    pub async fn missing_secrets(&self) -> Result<Vec<SecretUse>, StorageError> {
+        let known = self.keys.ids();
+        let mut missing = self.vouchers.secrets_in_use().await?;
+        missing.retain(|needed| !known.contains(&needed.secret));
+        Ok(missing)
     }
 
     /// Whether the batch's codes can no longer be had.

@@ -326,6 +326,14 @@ pub trait Storage: Send + Sync {
     /// Removes counts of redemptions that no cap looks at any more, and returns how many.
     async fn forget_idle(&self, now: DateTime<Utc>) -> Result<u64, StorageError>;
 
+    /// Removes numbers and messages of at most `limit` redemptions that are at rest and last changed before `before`, and of
+    /// at most as many orphans settled before then. Returns how many were looked through; nothing is left where that is 0.
+    /// A redemption becomes what [`Redemption::purged`] says, with a snapshot in its history; an orphan
+    /// [what it says](crate::orphan::Orphan::purged). Whatever had no number stays as it is and is not looked through again
+    /// until it changes. What was removed is overwritten, as far as the database can do that.
+    async fn purge(&self, before: DateTime<Utc>, limit: u32, now: DateTime<Utc>)
+    -> Result<u64, StorageError>;
+
     /// The newest claimed order at a supplier, orphans included.
     async fn newest_order(&self, supplier: &SupplierName) -> Result<Option<OrderId>, StorageError>;
 }

@@ -70,6 +70,17 @@ pub struct BatchSummary {
     pub counts: BTreeMap<&'static str, u64>,
 }
 
+/// What a voucher secret is needed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SecretUse {
+    /// The secret's fingerprint.
+    pub secret: KeyId,
+    /// Vouchers that can be redeemed.
+    pub live_vouchers: u64,
+    /// Batches whose codes can be had again.
+    pub unsealed_batches: u64,
+}
+
 /// A voucher and everything that happened to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VoucherTrail {
@@ -158,6 +169,10 @@ pub trait Vouchers: Send + Sync {
 
     /// Seals every batch minted before `minted_before`, and returns how many.
     async fn seal_batches(&self, minted_before: DateTime<Utc>) -> Result<u64, StorageError>;
+
+    /// Which voucher secrets are still needed, by their fingerprints in order: for vouchers that can be redeemed (state
+    /// `issued`, `locked`, `redeeming` or `retryable_failed`), or for batches that are not sealed.
+    async fn secrets_in_use(&self) -> Result<Vec<SecretUse>, StorageError>;
 
     /// The labels and shapes under which codes were minted, each pair once.
     async fn labels(&self) -> Result<Vec<(Label, Shape)>, StorageError>;

@@ -342,7 +342,7 @@ impl Redemption {
         self.number_shown && !is_excused
     }
 
-    /// The number the customer has or had, by attempt.
+    /// The number the customer has or had, by attempt; `None` once it is purged.
     #[must_use]
     pub fn phone(&self, attempt: u32) -> Option<&Phone> {
         let live = self.held().filter(|held| held.intent.number == attempt).map(|held| &held.order);
@@ -350,7 +350,7 @@ impl Redemption {
             let closed = self.closed.iter().find(|closed| closed.intent.number == attempt);
             closed.and_then(|closed| closed.order.as_ref())
         };
-        live.or_else(closed).map(|order| &order.phone)
+        live.or_else(closed).map(|order| &order.phone).filter(|phone| !phone.is_purged())
     }
 
     /// The order in the customer's hands, or whose message is withheld, if there is one.

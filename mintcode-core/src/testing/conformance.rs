@@ -36,6 +36,7 @@ pub mod inbox;
 pub mod ledger;
 pub mod orphans;
 pub mod ownership;
+pub mod purging;
 pub mod quarantine;
 pub mod replacing;
 pub mod searching;
@@ -257,6 +258,7 @@ macro_rules! storage_conformance {
                 batches_of_a_certain_age_are_sealed,
                 batches_are_listed_newest_first,
                 labels_are_told_once,
+                secrets_are_needed_while_vouchers_live_or_codes_can_be_had,
             ;
             trails:
                 a_trail_tells_everything_about_a_voucher,
@@ -341,6 +343,16 @@ macro_rules! storage_conformance {
                 a_voucher_is_replaced_once,
                 many_at_once_replace_a_voucher_once,
                 only_fulfilled_vouchers_are_replaced,
+            ;
+            purging:
+                an_old_delivery_loses_its_number_and_messages,
+                what_is_young_is_kept,
+                what_is_not_at_rest_is_kept,
+                a_redemption_without_a_number_stays_as_it_is,
+                many_are_purged_a_few_at_a_time,
+                what_changes_after_a_purge_is_purged_again,
+                a_change_of_what_was_purged_meanwhile_is_a_conflict,
+                an_old_orphan_loses_its_number,
             ;
             withholding:
                 a_withheld_message_is_kept_and_told,

@@ -17,8 +17,8 @@ use crate::order::{ListedOrder, Order, OrderId, Sight};
 use crate::ports::{
     Adopt, AlertRow, Alerts, BatchSummary, Begin, Begun, BuyError, BuyPermit, CallError, Capabilities,
     Catalogue, ChangeError, Claims, Commit, Inbox, InboxItem, Inserted, LedgerTotal, NewBatch, Observed,
-    PlanChange, PlanTotal, Profile, Put, RedemptionSearch, Reports, SkuError, Storage, StorageError,
-    Supplier, VoucherTrail, Vouchers, Wanted,
+    PlanChange, PlanTotal, Profile, Put, RedemptionSearch, Reports, SecretUse, SkuError, Storage,
+    StorageError, Supplier, VoucherTrail, Vouchers, Wanted,
 };
 use crate::redemption::{Redemption, Snapshot};
 use crate::sku::Sku;
@@ -238,6 +238,15 @@ impl<P: Storage> Storage for Faulty<P> {
         self.write(self.port.forget_idle(now)).await
     }
 
+    async fn purge(
+        &self,
+        before: DateTime<Utc>,
+        limit: u32,
+        now: DateTime<Utc>,
+    ) -> Result<u64, StorageError> {
+        self.write(self.port.purge(before, limit, now)).await
+    }
+
     async fn newest_order(&self, supplier: &SupplierName) -> Result<Option<OrderId>, StorageError> {
         self.read(self.port.newest_order(supplier)).await
     }
@@ -309,6 +318,10 @@ impl<P: Vouchers> Vouchers for Faulty<P> {
 
     async fn seal_batches(&self, minted_before: DateTime<Utc>) -> Result<u64, StorageError> {
         self.write(self.port.seal_batches(minted_before)).await
+    }
+
+    async fn secrets_in_use(&self) -> Result<Vec<SecretUse>, StorageError> {
+        self.read(self.port.secrets_in_use()).await
     }
 
     async fn labels(&self) -> Result<Vec<(Label, Shape)>, StorageError> {

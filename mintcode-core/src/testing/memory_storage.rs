@@ -6,6 +6,7 @@ mod catalogue;
 mod commit;
 mod orphans;
 mod ownership;
+mod purge;
 mod redemptions;
 mod reports;
 mod vouchers;

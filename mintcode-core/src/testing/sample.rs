@@ -10,7 +10,20 @@ use crate::money::Amount;
 use crate::ports::{Entropy, NewBatch};
 use crate::rules::Rules;
 use crate::sku::{LocalizedName, Plan, Policy, Sku};
-use crate::voucher::{BatchNonce, KeyId, Label, Mask, Shape, Voucher, VoucherHash, VoucherState};
+use crate::voucher::{
+    BatchNonce, KeyId, Label, Mask, Shape, Voucher, VoucherHash, VoucherKeys, VoucherSecret, VoucherState,
+};
+
+/// The keys of a voucher secret that everybody knows.
+///
+/// # Panics
+///
+/// If the secret is too short, which would be a bug.
+#[must_use]
+pub fn keys() -> VoucherKeys {
+    let secret = VoucherSecret::new("a secret for tests, known to everyone").expect("it is long enough");
+    VoucherKeys::new(&secret, &[])
+}
 
 /// A plan's id.
 ///

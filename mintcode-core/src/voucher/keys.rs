@@ -200,6 +200,13 @@ impl VoucherKeys {
         self.0.current.keyed.bind("mintcode use 1", domain.as_bytes()).of(data)
     }
 
+    /// As [`hmac`](Self::hmac), under the secret with that fingerprint; `None` where it is not known.
+    #[must_use]
+    pub fn hmac_under(&self, secret: KeyId, domain: &str, data: &[u8]) -> Option<[u8; 32]> {
+        let key = self.all().find(|key| key.id == secret)?;
+        Some(key.keyed.bind("mintcode use 1", domain.as_bytes()).of(data))
+    }
+
     pub(super) fn all(&self) -> impl Iterator<Item = &Key> {
         std::iter::once(&self.0.current).chain(&self.0.previous)
     }

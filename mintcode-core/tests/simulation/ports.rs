@@ -15,8 +15,8 @@ use mintcode_core::orphan::{Orphan, OrphanLoss};
 use mintcode_core::ports::{
     Adopt, AlertRow, Alerts, BatchSummary, Begin, Begun, Catalogue, ChangeError, Claims, Commit, Inbox,
     InboxItem, Inserted, LedgerTotal, NewBatch, Observed, Orphans, PlanChange, PlanTotal, Put,
-    RedemptionSearch, Reports, SkuError, Storage, StorageError, VoucherTrail, Vouchers, Wanted, WorkerRow,
-    Workers,
+    RedemptionSearch, Reports, SecretUse, SkuError, Storage, StorageError, VoucherTrail, Vouchers, Wanted,
+    WorkerRow, Workers,
 };
 use mintcode_core::redemption::{Redemption, Snapshot};
 use mintcode_core::sku::Sku;
@@ -69,6 +69,7 @@ through_the_process!(Storage {
     Hot Read fn outlook(sku: &SkuId) -> Option<(Sku, Outlook)>;
     Idle Write fn observe(observed: Observed) -> ();
     Idle Write fn forget_idle(now: DateTime<Utc>) -> u64;
+    Idle Write fn purge(before: DateTime<Utc>, limit: u32, now: DateTime<Utc>) -> u64;
     + {
         async fn commit(&self, commit: Commit) -> Result<(), StorageError> {
             let (sim, process) = (Arc::clone(&self.process.sim), Arc::clone(&self.process));
@@ -215,6 +216,7 @@ through_the_process!(Vouchers {
     Idle Write fn expire_vouchers(now: DateTime<Utc>, limit: u32) -> u64;
     Idle Write fn seal_batch(id: BatchId) -> bool;
     Idle Write fn seal_batches(minted_before: DateTime<Utc>) -> u64;
+    Idle Read fn secrets_in_use() -> Vec<SecretUse>;
     Hot Read fn labels() -> Vec<(Label, Shape)>;
     Idle Read fn trail(hashes: &[VoucherHash]) -> Option<VoucherTrail>;
     Idle Read fn trails_by_mask(mask: Mask, limit: u32) -> Vec<VoucherTrail>;

@@ -134,6 +134,9 @@ impl<'a> Card<'a> {
         let awaits_more = matches!(&redemption.phase, Phase::Delivered(it) if matches!(it.settlement, Settlement::Open { .. }));
         let next_step = match (view.failure, view.status) {
             (Some(failure), _) => failure.detail,
+            (None, Status::Delivered) if redemption.is_purged() => {
+                lang.problem(Slug::Purged).detail.to_owned()
+            }
             (None, Status::Delivered) if !awaits_more => String::new(),
             (None, _) => words.next.to_owned(),
         };

@@ -153,6 +153,10 @@ pub(super) fn problem(slug: Slug) -> ProblemText {
             "Ended without a code",
             "This redemption ended without a code, and the voucher was not spent. Redeem the voucher again.",
         ),
+        Slug::Purged => (
+            "Code no longer kept",
+            "The code was delivered, and has been removed since: numbers and messages are kept for a limited time.",
+        ),
         Slug::BatchSealed => (
             "Batch sealed",
             "The codes of this batch can no longer be downloaded. Mint a new batch if they are lost.",

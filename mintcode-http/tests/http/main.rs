@@ -8,6 +8,7 @@ mod forms;
 mod held;
 mod operations;
 mod problems;
+mod purged;
 mod redeeming;
 mod refusals;
 mod secrecy;

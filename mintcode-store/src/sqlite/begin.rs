@@ -16,15 +16,16 @@ use super::commit::{insert_event, phase, standing};
 use super::redemptions::{execute, load, row};
 use super::{alerts, books, catalogue, counters, outlook, vouchers};
 use crate::rows::{Row, count, json, micros};
+use crate::vault::Vault;
 
-pub(super) fn begin(connection: &Connection, begin: &Begin) -> Result<Begun, StorageError> {
+pub(super) fn begin(connection: &Connection, vault: &Vault, begin: &Begin) -> Result<Begun, StorageError> {
     let again = match &begin.by {
         BeginBy::Again(id) => Some(*id),
         BeginBy::Code(_) => None,
     };
     let voucher = match &begin.by {
         BeginBy::Code(hashes) => vouchers::find(connection, hashes)?,
-        BeginBy::Again(id) => match load(connection, &id.to_string())? {
+        BeginBy::Again(id) => match load(connection, vault, &id.to_string())? {
             Some(redemption) => vouchers::find(connection, &[redemption.voucher])?,
             None => return Ok(Begun::Refused(Refusal::NoRedemption)),
         },
@@ -43,7 +44,7 @@ pub(super) fn begin(connection: &Connection, begin: &Begin) -> Result<Begun, Sto
     let corrupt = || Row::of("voucher", &hash).corrupt();
     let sku = catalogue::load(connection, voucher.sku.as_str())?.ok_or_else(corrupt)?;
     let last = match voucher.redemption {
-        Some(last) => Some(load(connection, &last.to_string())?.ok_or_else(corrupt)?),
+        Some(last) => Some(load(connection, vault, &last.to_string())?.ok_or_else(corrupt)?),
         None => None,
     };
     let seen = Seen::of(connection, begin, &voucher, &sku)?;
@@ -53,7 +54,7 @@ pub(super) fn begin(connection: &Connection, begin: &Begin) -> Result<Begun, Sto
     match admit(voucher, &sku, last.as_ref(), request, &around, now) {
         Admission::Begin { voucher, redemption, follows } => {
             let redemption = Redemption { owner: begin.owner, ..*redemption };
-            insert(connection, &redemption)?;
+            insert(connection, vault, &redemption)?;
             insert_event(connection, &id.to_string(), 1, &json(&redemption.snapshot()))?;
             vouchers::update(connection, &voucher)?;
             if let Some(followed) = follows {
@@ -131,7 +132,7 @@ fn set_next(connection: &Connection, followed: RedemptionId, next: RedemptionId)
         .map(drop)
 }
 
-fn insert(connection: &Connection, redemption: &Redemption) -> Result<(), StorageError> {
+fn insert(connection: &Connection, vault: &Vault, redemption: &Redemption) -> Result<(), StorageError> {
     let sql =
         "INSERT INTO redemption (id, voucher, sku, status, phase, standing, is_at_rest, version, epoch, owner,
                    deadline, created_at, updated_at, state)
@@ -153,7 +154,7 @@ fn insert(connection: &Connection, redemption: &Redemption) -> Result<(), Storag
         micros(*deadline),
         micros(*created_at),
         micros(*updated_at),
-        json(redemption),
+        vault.seal(&Row::of("redemption", &id), "state", redemption)?,
     ];
     if row(connection, "SELECT 1 FROM redemption WHERE id = ?1", [&id], |_| Ok(()))?.is_some() {
         return Err(StorageError::Conflict);

@@ -7,13 +7,15 @@ use mintcode_core::redemption::Wish;
 use mintcode_core::voucher::{VoidReason, Voucher, VoucherEvent, VoucherHash, VoucherState};
 use rusqlite::Connection;
 
-use super::redemptions::{append_inbox, execute, row};
+use super::redemptions::{append_inbox, execute, row, sealed_item};
 use super::vouchers;
-use crate::rows::{Row, json, micros};
+use crate::rows::{Row, micros};
+use crate::vault::Vault;
 
 /// Applies an operator's event to a voucher.
 pub(super) fn change(
     connection: &Connection,
+    vault: &Vault,
     hash: VoucherHash,
     event: VoucherEvent,
 ) -> Result<Voucher, ChangeError> {
@@ -23,7 +25,9 @@ pub(super) fn change(
     vouchers::update(connection, &changed)?;
     let is_owned = matches!(changed.state, VoucherState::Locked { .. } | VoucherState::Redeeming { .. });
     if let Some(redemption) = changed.redemption.filter(|_| is_void && is_owned) {
-        append_inbox(connection, &redemption.to_string(), &json(&Inbox::Wish(Wish::Cancel)))?;
+        let redemption = redemption.to_string();
+        let item = sealed_item(vault, &redemption, &Inbox::Wish(Wish::Cancel))?;
+        append_inbox(connection, &redemption, &item)?;
     }
     Ok(changed)
 }

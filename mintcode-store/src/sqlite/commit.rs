@@ -9,27 +9,30 @@ use rusqlite::Connection;
 use super::redemptions::{Claimant, claimant, execute, row, size};
 use super::{alerts, books, outlook, vouchers};
 use crate::rows::{Row, count, json, micros};
+use crate::vault::Vault;
 
 /// A commit with everything written out that needs no database.
 pub(super) struct PreparedCommit {
     commit: Commit,
     id: String,
-    state: String,
+    /// Sealed.
+    state: Vec<u8>,
     snapshot: String,
     attempts: Vec<AttemptRow>,
     choice: Option<String>,
 }
 
 impl PreparedCommit {
-    pub(super) fn of(commit: Commit) -> Self {
-        Self {
-            id: commit.next.id.to_string(),
-            state: json(&commit.next),
+    pub(super) fn of(commit: Commit, vault: &Vault) -> Result<Self, StorageError> {
+        let id = commit.next.id.to_string();
+        Ok(Self {
+            state: vault.seal(&Row::of("redemption", &id), "state", &commit.next)?,
+            id,
             snapshot: json(&commit.next.snapshot()),
             attempts: commit.next.attempt_rows(),
             choice: commit.choice.as_ref().map(|choice| choice.text()),
             commit,
-        }
+        })
     }
 
     pub(super) fn store(&self, connection: &Connection) -> Result<(), StorageError> {
@@ -97,11 +100,12 @@ impl PreparedCommit {
     fn update_redemption(&self, connection: &Connection) -> Result<(), StorageError> {
         let sql = "UPDATE redemption SET status = ?6, phase = ?7, version = ?2, takeovers = 0, deadline = ?8,
                        updated_at = ?9, state = ?10
-                   WHERE id = ?1 AND version + 1 = ?2 AND epoch = ?3 AND standing = ?4 AND is_at_rest = ?5";
+                   WHERE id = ?1 AND version + 1 = ?2 AND epoch = ?3 AND standing = ?4 AND is_at_rest = ?5
+                       AND is_purged = 0";
         // Naming a column, even with the value it has, makes SQLite write every index that has it.
         let sql_to_another_standing =
             "UPDATE redemption SET status = ?6, phase = ?7, version = ?2, takeovers = 0, deadline = ?8,
-                       updated_at = ?9, state = ?10, standing = ?4, is_at_rest = ?5
+                       updated_at = ?9, state = ?10, standing = ?4, is_at_rest = ?5, is_purged = 0
                    WHERE id = ?1 AND version + 1 = ?2 AND epoch = ?3";
         let next = &self.commit.next;
         let (version, epoch) = (count(next.version), count(next.epoch));

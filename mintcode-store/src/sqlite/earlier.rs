@@ -9,15 +9,16 @@ use rusqlite::Connection;
 use super::redemptions::{execute, redemption_row};
 use super::{books, unavailable};
 use crate::rows::{Row, micros};
+use crate::vault::Vault;
 
 /// Books every stored redemption as it is, so that what it books from now on has something to stand on: the refund of a
 /// number needs its charge. Prices were not stored with redemptions then, so no sale is booked.
-pub(super) fn book(connection: &Connection) -> Result<(), StorageError> {
+pub(super) fn book(connection: &Connection, vault: &Vault) -> Result<(), StorageError> {
     let sql = "SELECT id, version, epoch, owner, takeovers, next, state FROM redemption";
     let mut statement = connection.prepare(sql).map_err(unavailable)?;
     for row in statement.query_map([], redemption_row).map_err(unavailable)? {
         let row = row.map_err(unavailable)?;
-        match row.read().and_then(|redemption| book_one(connection, &redemption)) {
+        match row.read(vault).and_then(|redemption| book_one(connection, &redemption)) {
             Ok(()) => {}
             // Left alone, as by the worker that adopts it, so that one bad row holds nobody else back.
             Err(error @ StorageError::Corrupt { .. }) => {

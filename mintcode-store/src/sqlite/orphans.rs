@@ -1,19 +1,22 @@
 //! Orders that no redemption knows of.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use mintcode_core::alert::AlertChange;
 use mintcode_core::health::Source;
 use mintcode_core::ids::SupplierName;
 use mintcode_core::order::OrderId;
-use mintcode_core::orphan::{Orphan, OrphanLoss, OrphanPhase};
+use mintcode_core::orphan::{Orphan, OrphanLoss};
 use mintcode_core::ports::orphans::Orphans;
 use mintcode_core::ports::storage::StorageError;
 use rusqlite::Connection;
 
 use super::redemptions::{claimant, execute, row, rows, size};
 use super::{SqliteStore, alerts};
-use crate::rows::{Row, count, json, micros};
+use crate::rows::{Row, count, micros};
+use crate::vault::Vault;
 
 #[async_trait]
 impl Orphans for SqliteStore {
@@ -34,12 +37,13 @@ impl Orphans for SqliteStore {
         found: Vec<Orphan>,
         now: DateTime<Utc>,
     ) -> Result<Vec<Orphan>, StorageError> {
+        let vault = Arc::clone(&self.vault);
         self.writer
             .write(move |connection| {
                 let mut claimed = Vec::new();
                 for orphan in found {
                     if is_free(connection, &orphan)? {
-                        insert(connection, &orphan)?;
+                        insert(connection, &vault, &orphan)?;
                         alerts::apply(connection, &orphan.alerts(None), now)?;
                         claimed.push(orphan);
                     }
@@ -51,9 +55,9 @@ impl Orphans for SqliteStore {
 
     async fn open_orphans(&self, supplier: &SupplierName, limit: u32) -> Result<Vec<Orphan>, StorageError> {
         self.read(|connection| {
-            let sql = "SELECT order_id, version, state FROM orphan WHERE supplier = ?1 AND settled_at IS NULL
+            let sql = "SELECT supplier, order_id, version, state FROM orphan WHERE supplier = ?1 AND settled_at IS NULL
                        ORDER BY found_at, size, order_id LIMIT ?2";
-            orphans(connection, sql, (supplier.as_str(), limit))
+            orphans(connection, &self.vault, sql, (supplier.as_str(), limit))
         })
     }
 
@@ -63,9 +67,10 @@ impl Orphans for SqliteStore {
         told: Vec<AlertChange>,
         now: DateTime<Utc>,
     ) -> Result<(), StorageError> {
+        let vault = Arc::clone(&self.vault);
         self.writer
             .write(move |connection| {
-                update(connection, &next)?;
+                update(connection, &vault, &next)?;
                 alerts::apply(connection, &told, now)
             })
             .await
@@ -76,10 +81,11 @@ impl Orphans for SqliteStore {
         from: DateTime<Utc>,
         to: DateTime<Utc>,
     ) -> Result<Vec<OrphanLoss>, StorageError> {
+        let vault = Arc::clone(&self.vault);
         self.read_long(move |connection| {
-            let sql = "SELECT order_id, version, state FROM orphan WHERE settled_at >= ?1 AND settled_at < ?2
+            let sql = "SELECT supplier, order_id, version, state FROM orphan WHERE settled_at >= ?1 AND settled_at < ?2
                        ORDER BY supplier, settled_at, size, order_id";
-            let settled = orphans(connection, sql, (micros(from), micros(to)))?;
+            let settled = orphans(connection, &vault, sql, (micros(from), micros(to)))?;
             Ok(settled.iter().filter_map(Orphan::loss).collect())
         })
         .await
@@ -120,7 +126,7 @@ fn is_free(connection: &Connection, orphan: &Orphan) -> Result<bool, StorageErro
     Ok(unresolved.is_none())
 }
 
-fn insert(connection: &Connection, orphan: &Orphan) -> Result<(), StorageError> {
+fn insert(connection: &Connection, vault: &Vault, orphan: &Orphan) -> Result<(), StorageError> {
     let sql = "INSERT INTO orphan (supplier, size, order_id, product, country, operator, found_at, version,
                    settled_at, state)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
@@ -134,13 +140,13 @@ fn insert(connection: &Connection, orphan: &Orphan) -> Result<(), StorageError> 
         operator,
         micros(orphan.found_at),
         count(orphan.version),
-        settled_at(orphan),
-        json(orphan),
+        orphan.settled_at().map(micros),
+        vault.seal(&row_of(supplier.as_str(), orphan.order.id.as_str()), "state", orphan)?,
     );
     execute(connection, sql, parameters, || Row::of("orphan", &orphan.order.id)).map(drop)
 }
 
-fn update(connection: &Connection, next: &Orphan) -> Result<(), StorageError> {
+pub(super) fn update(connection: &Connection, vault: &Vault, next: &Orphan) -> Result<(), StorageError> {
     let sql = "UPDATE orphan SET version = ?4, settled_at = ?5, state = ?6
                WHERE supplier = ?1 AND size = ?2 AND order_id = ?3 AND version + 1 = ?4";
     let id = &next.order.id;
@@ -149,8 +155,8 @@ fn update(connection: &Connection, next: &Orphan) -> Result<(), StorageError> {
         size(id),
         id.as_str(),
         count(next.version),
-        settled_at(next),
-        json(next),
+        next.settled_at().map(micros),
+        vault.seal(&row_of(next.source.supplier.as_str(), id.as_str()), "state", next)?,
     );
     match execute(connection, sql, parameters, || Row::of("orphan", id))? {
         0 => Err(StorageError::Conflict),
@@ -158,24 +164,33 @@ fn update(connection: &Connection, next: &Orphan) -> Result<(), StorageError> {
     }
 }
 
-fn settled_at(orphan: &Orphan) -> Option<i64> {
-    match orphan.phase {
-        OrphanPhase::Settled { at, .. } => Some(micros(at)),
-        OrphanPhase::Returning { .. } => None,
-    }
+/// As the migration names it that first sealed them.
+fn row_of(supplier: &str, order: &str) -> Row {
+    Row::of("orphan", &format!("{supplier}/{order}"))
 }
 
 fn orphans(
     connection: &Connection,
+    vault: &Vault,
     sql: &str,
     parameters: impl rusqlite::Params,
 ) -> Result<Vec<Orphan>, StorageError> {
-    rows(connection, sql, parameters, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-        .into_iter()
-        .map(|(order, version, state): (String, i64, String)| {
-            let row = Row::of("orphan", &order);
-            let orphan = Orphan { version: row.int(version)?, ..row.json(&state)? };
-            if orphan.order.id == OrderId::new(order) { Ok(orphan) } else { Err(row.corrupt()) }
-        })
-        .collect()
+    one_by_one(connection, vault, sql, parameters)?.into_iter().collect()
+}
+
+/// As `sql` finds them, each with what is wrong with it.
+pub(super) fn one_by_one(
+    connection: &Connection,
+    vault: &Vault,
+    sql: &str,
+    parameters: impl rusqlite::Params,
+) -> Result<Vec<Result<Orphan, StorageError>>, StorageError> {
+    let found =
+        rows(connection, sql, parameters, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+    let read = |(supplier, order, version, state): (String, String, i64, Vec<u8>)| {
+        let row = row_of(&supplier, &order);
+        let orphan = Orphan { version: row.int(version)?, ..vault.open(&row, "state", &state)? };
+        if orphan.order.id == OrderId::new(order) { Ok(orphan) } else { Err(row.corrupt()) }
+    };
+    Ok(found.into_iter().map(read).collect())
 }

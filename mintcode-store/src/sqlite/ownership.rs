@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use super::alerts;
 use super::redemptions::{execute, load, redemption_row, row, rows};
 use crate::rows::Row;
+use crate::vault::Vault;
 
 /// Owners of redemptions that are to be driven, other than `?1`, that are no workers. One step in the index per owner: however many
 /// redemptions an owner has, they are not read.
@@ -58,7 +59,11 @@ pub(super) fn undriven(
 }
 
 /// Takes over what nobody drives, oldest first, and puts into quarantine what was taken over too often.
-pub(super) fn adopt(connection: &Connection, adopt: &Adopt) -> Result<Vec<Redemption>, StorageError> {
+pub(super) fn adopt(
+    connection: &Connection,
+    vault: &Vault,
+    adopt: &Adopt,
+) -> Result<Vec<Redemption>, StorageError> {
     let worker = adopt.worker.to_string();
     let sql =
         "UPDATE redemption SET owner = ?2, epoch = epoch + 1, takeovers = takeovers + (owner IS NOT NULL)
@@ -74,8 +79,8 @@ pub(super) fn adopt(connection: &Connection, adopt: &Adopt) -> Result<Vec<Redemp
         }
         for id in undriven {
             match row(connection, sql, (&id, &worker, adopt.most_takeovers), redemption_row)? {
-                None => quarantine(connection, &id, adopt)?,
-                Some(row) => match row.read() {
+                None => quarantine(connection, vault, &id, adopt)?,
+                Some(row) => match row.read(vault) {
                     Ok(redemption) => adopted.push(redemption),
                     // Taken over all the same and left alone, so that one bad row holds nobody else back.
                     Err(error) => tracing::error!(%error, "a redemption cannot be driven"),
@@ -85,10 +90,10 @@ pub(super) fn adopt(connection: &Connection, adopt: &Adopt) -> Result<Vec<Redemp
     }
 }
 
-fn quarantine(connection: &Connection, id: &str, adopt: &Adopt) -> Result<(), StorageError> {
+fn quarantine(connection: &Connection, vault: &Vault, id: &str, adopt: &Adopt) -> Result<(), StorageError> {
     let sql = "UPDATE redemption SET is_quarantined = 1, owner = NULL, epoch = epoch + 1 WHERE id = ?1";
     execute(connection, sql, [id], || Row::of("redemption", id))?;
-    match load(connection, id) {
+    match load(connection, vault, id) {
         Ok(Some(Redemption { mask, sku, .. })) => {
             let alert = AlertChange::raise(Alert::Quarantined { voucher: mask, sku });
             alerts::apply(connection, [&alert], adopt.now)
@@ -104,6 +109,7 @@ fn quarantine(connection: &Connection, id: &str, adopt: &Adopt) -> Result<(), St
 
 pub(super) fn adopt_one(
     connection: &Connection,
+    vault: &Vault,
     worker: WorkerId,
     id: RedemptionId,
 ) -> Result<Option<Redemption>, StorageError> {
@@ -112,7 +118,7 @@ pub(super) fn adopt_one(
                WHERE id = ?1 AND owner IS NOT ?2 AND is_quarantined = 0
                    AND (owner IS NULL OR owner NOT IN (SELECT id FROM worker))";
     execute(connection, sql, (id.to_string(), worker.to_string()), || Row::of("redemption", &id))?;
-    let redemption = load(connection, &id.to_string())?;
+    let redemption = load(connection, vault, &id.to_string())?;
     Ok(redemption.filter(|redemption| redemption.owner == Some(worker)))
 }
 
@@ -158,7 +164,7 @@ mod tests {
     fn driven(count: u32) -> (tempfile::TempDir, Connection) {
         let directory = tempfile::tempdir().unwrap();
         let mut connection = connection::open_writer(&directory.path().join("test.db")).unwrap();
-        migrations::run(&mut connection).unwrap();
+        migrations::run(&mut connection, None, false).unwrap();
         let rows = format!(
             "BEGIN;
              INSERT INTO worker VALUES ('{ME}', 3);
@@ -170,9 +176,9 @@ mod tests {
                  SELECT cast(printf('%016d', n) AS BLOB), 1, 'ABCDWXYZ', 'redeeming', 'issued' FROM n;
              INSERT INTO redemption (id, voucher, sku, status, phase, standing, is_at_rest, version, epoch, owner, deadline,
                      created_at, updated_at, state)
-                 SELECT cast(hash AS TEXT), hash, 'tg', 'waiting_sms', 'waiting', 'live', 0, 3, 1, '{ME}', 0, 0, 0, '{{}}'
+                 SELECT cast(hash AS TEXT), hash, 'tg', 'waiting_sms', 'waiting', 'live', 0, 3, 1, '{ME}', 0, 0, 0, x'00'
                  FROM voucher;
-             INSERT INTO inbox (redemption, item) SELECT id, '{{}}' FROM redemption ORDER BY id LIMIT 10;
+             INSERT INTO inbox (redemption, item) SELECT id, x'00' FROM redemption ORDER BY id LIMIT 10;
              COMMIT;"
         );
         connection.execute_batch(&rows).unwrap();

@@ -1,6 +1,7 @@
 //! Redemptions, their claims and their inboxes.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -16,23 +17,25 @@ use mintcode_core::sku::Sku;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::commit::PreparedCommit;
-use super::{SqliteStore, begin, catalogue, counters, outlook, ownership, refused, unavailable};
-use crate::rows::{RedemptionRow, Row, count, json};
+use super::{SqliteStore, begin, catalogue, counters, outlook, ownership, purge, refused, unavailable};
+use crate::rows::{RedemptionRow, Row, count};
+use crate::vault::Vault;
 
 #[async_trait]
 impl Storage for SqliteStore {
     async fn begin(&self, begin: Begin) -> Result<Begun, StorageError> {
-        self.writer.write(move |connection| begin::begin(connection, &begin)).await
+        let vault = Arc::clone(&self.vault);
+        self.writer.write(move |connection| begin::begin(connection, &vault, &begin)).await
     }
 
     async fn commit(&self, commit: Commit) -> Result<(), StorageError> {
-        // Serialised here, so that the one writing thread does not have to.
-        let prepared = PreparedCommit::of(commit);
+        // Written out and sealed here, so that the one writing thread does not have to.
+        let prepared = PreparedCommit::of(commit, &self.vault)?;
         self.writer.write(move |connection| prepared.store(connection)).await
     }
 
     async fn redemption(&self, id: RedemptionId) -> Result<Option<Redemption>, StorageError> {
-        self.read(|connection| load(connection, &id.to_string()))
+        self.read(|connection| load(connection, &self.vault, &id.to_string()))
     }
 
     async fn history(&self, id: RedemptionId, after: u64, limit: u32) -> Result<Vec<Snapshot>, StorageError> {
@@ -54,7 +57,8 @@ impl Storage for SqliteStore {
         if self.read(|connection| ownership::undriven(connection, adopt.worker, 1))?.is_empty() {
             return Ok(Vec::new());
         }
-        self.writer.write(move |connection| ownership::adopt(connection, &adopt)).await
+        let vault = Arc::clone(&self.vault);
+        self.writer.write(move |connection| ownership::adopt(connection, &vault, &adopt)).await
     }
 
     async fn outlived(&self, worker: WorkerId, redemptions: &[RedemptionId]) -> Result<(), StorageError> {
@@ -71,21 +75,24 @@ impl Storage for SqliteStore {
         worker: WorkerId,
         id: RedemptionId,
     ) -> Result<Option<Redemption>, StorageError> {
-        self.writer.write(move |connection| ownership::adopt_one(connection, worker, id)).await
+        let vault = Arc::clone(&self.vault);
+        self.writer.write(move |connection| ownership::adopt_one(connection, &vault, worker, id)).await
     }
 
     async fn append_inbox(&self, redemption: RedemptionId, item: Inbox) -> Result<(), StorageError> {
-        let (redemption, item) = (redemption.to_string(), json(&item));
+        let redemption = redemption.to_string();
+        let item = sealed_item(&self.vault, &redemption, &item)?;
         self.writer.write(move |connection| append_inbox(connection, &redemption, &item)).await
     }
 
     async fn inbox(&self, redemption: RedemptionId) -> Result<Vec<InboxItem>, StorageError> {
         self.read(|connection| {
             let sql = "SELECT id, item FROM inbox WHERE redemption = ?1 ORDER BY id";
+            let row = Row::of("inbox", &redemption);
             rows(connection, sql, [redemption.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .into_iter()
-                .map(|(id, item): (i64, String)| {
-                    Ok(InboxItem { id, item: Row::of("inbox", &id).json(&item)? })
+                .map(|(id, item): (i64, Vec<u8>)| {
+                    Ok(InboxItem { id, item: self.vault.open(&row, "item", &item)? })
                 })
                 .collect()
         })
@@ -184,6 +191,20 @@ impl Storage for SqliteStore {
         self.writer.write(move |connection| counters::forget_idle(connection, now)).await
     }
 
+    async fn purge(
+        &self,
+        before: DateTime<Utc>,
+        limit: u32,
+        now: DateTime<Utc>,
+    ) -> Result<u64, StorageError> {
+        // Asked for every minute, mostly for nothing, so that whoever writes is not kept waiting.
+        if !self.read(|connection| purge::is_due(connection, before))? {
+            return Ok(0);
+        }
+        let vault = Arc::clone(&self.vault);
+        self.writer.write(move |connection| purge::purge(connection, &vault, before, limit, now)).await
+    }
+
     async fn newest_order(&self, supplier: &SupplierName) -> Result<Option<OrderId>, StorageError> {
         self.read(|connection| {
             let sql = "SELECT order_id FROM (
@@ -241,9 +262,13 @@ pub(super) fn size(order: &OrderId) -> i64 {
     count(order.as_str().len() as u64)
 }
 
-pub(super) fn load(connection: &Connection, id: &str) -> Result<Option<Redemption>, StorageError> {
+pub(super) fn load(
+    connection: &Connection,
+    vault: &Vault,
+    id: &str,
+) -> Result<Option<Redemption>, StorageError> {
     let sql = "SELECT id, version, epoch, owner, takeovers, next, state FROM redemption WHERE id = ?1";
-    row(connection, sql, [id], redemption_row)?.map(RedemptionRow::read).transpose()
+    row(connection, sql, [id], redemption_row)?.map(|row| row.read(vault)).transpose()
 }
 
 pub(super) fn redemption_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<RedemptionRow> {
@@ -258,10 +283,15 @@ pub(super) fn redemption_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Redemp
     })
 }
 
+/// An item for the inbox of `redemption`. Its id is not known before it is stored, so it is bound to the redemption.
+pub(super) fn sealed_item(vault: &Vault, redemption: &str, item: &Inbox) -> Result<Vec<u8>, StorageError> {
+    vault.seal(&Row::of("inbox", redemption), "item", item)
+}
+
 pub(super) fn append_inbox(
     connection: &Connection,
     redemption: &str,
-    item: &str,
+    item: &[u8],
 ) -> Result<(), StorageError> {
     let sql = "INSERT INTO inbox (redemption, item) SELECT id, ?2 FROM redemption WHERE id = ?1";
     match execute(connection, sql, (redemption, item), || Row::of("inbox", redemption))? {

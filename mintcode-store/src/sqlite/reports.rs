@@ -1,5 +1,7 @@
 //! What operators ask: how things stand and what they cost.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use mintcode_core::health::{Account, Health, Source};
@@ -12,7 +14,8 @@ use rusqlite::Connection;
 
 use super::redemptions::{redemption_row, row, rows};
 use super::{SqliteStore, books, outlook};
-use crate::rows::{RedemptionRow, Row, micros};
+use crate::rows::{Row, micros};
+use crate::vault::Vault;
 
 #[async_trait]
 impl Reports for SqliteStore {
@@ -21,7 +24,8 @@ impl Reports for SqliteStore {
         search: RedemptionSearch,
         limit: u32,
     ) -> Result<Vec<Redemption>, StorageError> {
-        self.read_long(move |connection| find(connection, &search, limit)).await
+        let vault = Arc::clone(&self.vault);
+        self.read_long(move |connection| find(connection, &vault, &search, limit)).await
     }
 
     async fn choices(&self, redemption: RedemptionId) -> Result<Vec<String>, StorageError> {
@@ -62,6 +66,7 @@ impl Reports for SqliteStore {
 
 fn find(
     connection: &Connection,
+    vault: &Vault,
     search: &RedemptionSearch,
     limit: u32,
 ) -> Result<Vec<Redemption>, StorageError> {
@@ -80,7 +85,7 @@ fn find(
                ORDER BY created_at DESC, id DESC LIMIT ?5";
     let sku = search.sku.as_ref().map(SkuId::as_str);
     let parameters = (before.0, before.1, sku, search.status.map(Status::name), limit);
-    rows(connection, sql, parameters, redemption_row)?.into_iter().map(RedemptionRow::read).collect()
+    rows(connection, sql, parameters, redemption_row)?.into_iter().map(|row| row.read(vault)).collect()
 }
 
 struct Counts {

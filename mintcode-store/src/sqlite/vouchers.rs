@@ -1,12 +1,15 @@
 //! Batches and vouchers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use mintcode_core::ids::{BatchId, PlanId};
 use mintcode_core::ports::storage::StorageError;
-use mintcode_core::ports::vouchers::{BatchSummary, ChangeError, Inserted, NewBatch, VoucherTrail, Vouchers};
+use mintcode_core::ports::vouchers::{
+    BatchSummary, ChangeError, Inserted, NewBatch, SecretUse, VoucherTrail, Vouchers,
+};
 use mintcode_core::voucher::{
     Label, Mask, Shape, VoidReason, Voucher, VoucherEvent, VoucherHash, VoucherState,
 };
@@ -51,7 +54,8 @@ impl Vouchers for SqliteStore {
     }
 
     async fn change_voucher(&self, hash: VoucherHash, event: VoucherEvent) -> Result<Voucher, ChangeError> {
-        self.writer.write(move |connection| changes::change(connection, hash, event)).await
+        let vault = Arc::clone(&self.vault);
+        self.writer.write(move |connection| changes::change(connection, &vault, hash, event)).await
     }
 
     async fn void_batch(&self, id: BatchId, reason: &VoidReason) -> Result<Option<u64>, StorageError> {
@@ -84,6 +88,28 @@ impl Vouchers for SqliteStore {
             .await
     }
 
+    async fn secrets_in_use(&self) -> Result<Vec<SecretUse>, StorageError> {
+        self.read(|connection| {
+            let sql = "SELECT key_id, sum(live), sum(nonce IS NOT NULL) FROM batch
+                       JOIN (SELECT batch, sum(iif(state IN ('issued', 'locked', 'redeeming', 'retryable_failed'),
+                               vouchers, 0)) AS live
+                           FROM batch_count GROUP BY batch) ON batch = number
+                       WHERE nonce IS NOT NULL OR live > 0
+                       GROUP BY key_id ORDER BY key_id";
+            rows(connection, sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+                .into_iter()
+                .map(|(secret, live, unsealed): (Vec<u8>, i64, i64)| {
+                    let row = Row::of("batch", "key_id");
+                    Ok(SecretUse {
+                        secret: row.key_id(&secret)?,
+                        live_vouchers: u64::try_from(live).map_err(|_| row.corrupt())?,
+                        unsealed_batches: u64::try_from(unsealed).map_err(|_| row.corrupt())?,
+                    })
+                })
+                .collect()
+        })
+    }
+
     async fn labels(&self) -> Result<Vec<(Label, Shape)>, StorageError> {
         self.read(|connection| {
             let sql = "SELECT DISTINCT label, shape FROM batch";
@@ -99,12 +125,13 @@ impl Vouchers for SqliteStore {
     }
 
     async fn trail(&self, hashes: &[VoucherHash]) -> Result<Option<VoucherTrail>, StorageError> {
-        self.read(|connection| trails::of_hashes(connection, hashes))
+        self.read(|connection| trails::of_hashes(connection, &self.vault, hashes))
     }
 
     async fn trails_by_mask(&self, mask: Mask, limit: u32) -> Result<Vec<VoucherTrail>, StorageError> {
         // Masks have no index: it would cost more than half of what a voucher takes on disk, for a rare question.
-        self.read_long(move |connection| trails::of_mask(connection, mask, limit)).await
+        let vault = Arc::clone(&self.vault);
+        self.read_long(move |connection| trails::of_mask(connection, &vault, mask, limit)).await
     }
 }
 

@@ -16,7 +16,7 @@ use mintcode_core::sku::Policy;
 use mintcode_core::testing::{SeededEntropy, sample};
 use mintcode_core::velocity::{Cap, Caps};
 use mintcode_core::voucher::VoucherHash;
-use mintcode_store::SqliteStore;
+use mintcode_store::{Secrets, SqliteStore};
 
 use crate::{Error, orders};
 
@@ -47,8 +47,13 @@ pub(crate) fn run(file: &Path, count: &str) -> Result<(), Error> {
     runtime.block_on(fill(file, count))
 }
 
+/// What opens the database of the benchmark.
+pub(crate) fn secrets() -> Secrets {
+    Secrets::new(sample::keys(), Arc::new(SeededEntropy::new(7)))
+}
+
 async fn fill(file: &Path, count: u32) -> Result<(), Error> {
-    let store = SqliteStore::open(file)?;
+    let store = SqliteStore::open(file, Some(&secrets()))?;
     // A number is kept open after its SMS, so that finishing it takes no requests while looks are measured.
     let policy = Policy { max_duration: DURATION, further_sms: DURATION, ..Policy::default() };
     let sku = mintcode_core::sku::Sku { policy, ..sample::sku("tg") };

@@ -9,8 +9,7 @@ use mintcode_core::ids::{RedemptionId, SupplierName, WorkerId};
 use mintcode_core::order::OrderId;
 use mintcode_core::ports::{Clock, Storage, Supplier};
 use mintcode_core::redemption::{Phase, Timing};
-use mintcode_core::testing::{SeededEntropy, TokioClock};
-use mintcode_core::voucher::{VoucherKeys, VoucherSecret};
+use mintcode_core::testing::{SeededEntropy, TokioClock, sample};
 use mintcode_store::SqliteStore;
 use mintcode_supplier::rest::RestSupplier;
 use tokio::task::JoinSet;
@@ -68,7 +67,7 @@ impl Scenario {
         clock: &Arc<TokioClock>,
         number: u64,
     ) -> Result<Figures, Error> {
-        let store = Arc::new(SqliteStore::open_serving(file)?);
+        let store = Arc::new(SqliteStore::open_serving(file, &prepare::secrets())?);
         let stub = Arc::new(StubProcess::start(waiting).await?);
         let clock = || Arc::clone(clock) as Arc<dyn Clock>;
         let key = "key".to_owned().into();
@@ -77,9 +76,7 @@ impl Scenario {
         let peer = peer::micros_per_row(&supplier, self, waiting, 3).await?;
         let ids = self.fill_caches(&store, waiting).await?;
 
-        let secret = VoucherSecret::new("a secret for benchmarks, known to everyone")?;
-        let keys = VoucherKeys::new(&secret, &[]);
-        let entropy = Arc::new(SeededEntropy::new(100 + number));
+        let (keys, entropy) = (sample::keys(), Arc::new(SeededEntropy::new(100 + number)));
         let timing = Timing { poll_max: self.look_every, ..Timing::default() };
         let engine = Engine::builder(Arc::clone(&store), clock(), entropy, keys)
             .supplier(SupplierName::default(), supplier, true, self.per_second)

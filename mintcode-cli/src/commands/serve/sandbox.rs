@@ -71,13 +71,14 @@ impl Sandbox {
         self.sms_after = Some(sources.sandbox_sms_after()?);
         self.skus =
             SkuFile::parse(Path::new("the demo SKUs"), include_str!("demo_skus.toml").to_owned())?.skus;
+        let secrets = backend::secrets(sources)?;
         let store = if self.is_kept {
             let path = sources.database()?.path;
-            let store = backend::opened(SqliteStore::open_serving(&path))?;
+            let store = backend::opened(SqliteStore::open_serving(&path, &secrets))?;
             self.refuse_a_real_one(&store, &path).await?;
             store
         } else {
-            backend::opened(SqliteStore::open_temporary())?
+            backend::opened(SqliteStore::open_temporary(&secrets))?
         };
         let put = store.put_skus(self.skus.clone(), Put::Apply).await;
         put.map_err(|(_, error)| Failure::because("the demo SKUs cannot be stored", &error))?;

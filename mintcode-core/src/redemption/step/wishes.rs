@@ -72,6 +72,8 @@ impl Step<'_> {
     fn wish_release(&self) -> Option<Decision> {
         let next = self.redemption.clone();
         match &self.redemption.phase {
+            // Nothing is left to be delivered.
+            Phase::Withheld(_) if self.redemption.is_purged() => None,
             Phase::Withheld(withheld) => {
                 let held = Held { withheld: BTreeMap::new(), ..withheld.held.clone() };
                 let delivery = Delivery { held, is_released: true, ..withheld.clone() };

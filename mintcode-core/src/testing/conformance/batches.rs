@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use super::Subject;
 use super::stage::{at, begun, delivered, failed, keyed, minted, post, session, voucher, waiting};
 use crate::ids::BatchId;
+use crate::ports::vouchers::SecretUse;
 use crate::ports::{BatchSummary, Inserted, NewBatch, Put, StorageError};
 use crate::sku::Sku;
 use crate::testing::sample;
-use crate::voucher::{Mask, Shape, Voucher, VoucherHash, VoucherState};
+use crate::voucher::{KeyId, Mask, Shape, VoidReason, Voucher, VoucherHash, VoucherState};
 
 /// Stores the SKU, and makes a batch of it that is not stored yet.
 async fn fresh(store: &Subject, count: u32) -> (Sku, NewBatch, Vec<(VoucherHash, Mask)>) {
@@ -239,4 +240,28 @@ pub async fn labels_are_told_once(store: &Subject) {
     labels.sort();
     let (a, b) = (sample::sku("a").label, sample::sku("b").label);
     assert_eq!(labels, [(a.clone(), Shape::default()), (a, wide), (b, wide)]);
+}
+
+/// Counted by secret: vouchers that can be redeemed, and batches that are not sealed.
+pub async fn secrets_are_needed_while_vouchers_live_or_codes_can_be_had(store: &Subject) {
+    assert_eq!(store.secrets_in_use().await.unwrap(), []);
+    let [old, new] = [[1; 4], [2; 4]].map(KeyId::from_bytes);
+    let mut ids = Vec::new();
+    for (secret, count) in [(old, 3), (new, 2), (old, 1)] {
+        let (_, batch, vouchers) = fresh(store, count).await;
+        ids.push(batch.id);
+        store.insert_batch(NewBatch { key_id: secret, ..batch }, vouchers).await.unwrap();
+    }
+    let needed =
+        |secret, live_vouchers, unsealed_batches| SecretUse { secret, live_vouchers, unsealed_batches };
+    assert_eq!(store.secrets_in_use().await.unwrap(), [needed(old, 4, 2), needed(new, 2, 1)]);
+    store.void_batch(ids[0], &VoidReason::default()).await.unwrap();
+    store.seal_batch(ids[2]).await.unwrap();
+    assert_eq!(store.secrets_in_use().await.unwrap(), [needed(old, 1, 1), needed(new, 2, 1)]);
+    for id in &ids {
+        store.seal_batch(*id).await.unwrap();
+    }
+    assert_eq!(store.secrets_in_use().await.unwrap(), [needed(old, 1, 0), needed(new, 2, 0)]);
+    store.void_batch(ids[2], &VoidReason::default()).await.unwrap();
+    assert_eq!(store.secrets_in_use().await.unwrap(), [needed(new, 2, 0)]);
 }

@@ -172,6 +172,15 @@ impl Storage for MemoryStorage {
         })
     }
 
+    async fn purge(
+        &self,
+        before: DateTime<Utc>,
+        limit: u32,
+        now: DateTime<Utc>,
+    ) -> Result<u64, StorageError> {
+        self.transaction(|state| Ok(state.purge(before, limit, now)))
+    }
+
     async fn newest_order(&self, supplier: &SupplierName) -> Result<Option<OrderId>, StorageError> {
         self.transaction(|state| {
             Ok(state

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use super::{MemoryStorage, State};
 use crate::ids::BatchId;
 use crate::ports::{
-    BatchSummary, ChangeError, Inbox, Inserted, NewBatch, RedemptionTrail, StorageError, VoucherTrail,
-    Vouchers,
+    BatchSummary, ChangeError, Inbox, Inserted, NewBatch, RedemptionTrail, SecretUse, StorageError,
+    VoucherTrail, Vouchers,
 };
 use crate::redemption::Wish;
 use crate::voucher::{Label, Mask, Shape, VoidReason, Voucher, VoucherEvent, VoucherHash, VoucherState};
@@ -77,6 +77,10 @@ impl Vouchers for MemoryStorage {
             let due = |batch: &&mut NewBatch| batch.minted_at < minted_before && batch.nonce.is_some();
             Ok(state.batches.iter_mut().filter(due).map(|batch| batch.nonce = None).count() as u64)
         })
+    }
+
+    async fn secrets_in_use(&self) -> Result<Vec<SecretUse>, StorageError> {
+        self.transaction(|state| Ok(state.secrets_in_use()))
     }
 
     async fn labels(&self) -> Result<Vec<(Label, Shape)>, StorageError> {
