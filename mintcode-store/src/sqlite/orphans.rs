@@ -11,8 +11,9 @@ use mintcode_core::ports::orphans::Orphans;
 use mintcode_core::ports::storage::StorageError;
 use rusqlite::Connection;
 
-use super::redemptions::{claimant, execute, row, rows, size};
+use super::redemptions::{claimant, execute, row, rows};
 use super::{SqliteStore, alerts};
+use crate::columns::size;
 use crate::rows::{Row, count, json, micros};
 
 #[async_trait]

@@ -17,6 +17,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::commit::PreparedCommit;
 use super::{SqliteStore, begin, catalogue, counters, outlook, ownership, refused, unavailable};
+use crate::columns::size;
 use crate::rows::{RedemptionRow, Row, count, json};
 
 #[async_trait]
@@ -234,11 +235,6 @@ fn holder(
     let id: Option<String> =
         row(connection, sql, (supplier.as_str(), size(order), order.as_str()), |row| row.get(0))?;
     id.map(|id| Row::of("redemption", &id).parse(&id)).transpose()
-}
-
-/// What orders ids of different lengths by age.
-pub(super) fn size(order: &OrderId) -> i64 {
-    count(order.as_str().len() as u64)
 }
 
 pub(super) fn load(connection: &Connection, id: &str) -> Result<Option<Redemption>, StorageError> {
