@@ -11,6 +11,7 @@ mod committer;
 mod connection;
 mod counters;
 mod migrations;
+mod notices;
 mod orphans;
 mod outlook;
 mod ownership;
@@ -23,12 +24,15 @@ mod url;
 mod vouchers;
 mod workers;
 
+use std::sync::Arc;
+
 pub use self::connection::Limits;
 pub use self::url::{BadPostgresUrl, PostgresUrl};
 
 use self::committer::Committer;
 use self::connection::Database;
 use self::migrations::MigrationError;
+use self::notices::Notices;
 
 /// Why a database could not be opened. Texts name no password.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +105,7 @@ pub enum OpenError {
 pub struct PostgresStore {
     database: Database,
     committer: Committer,
+    notices: Arc<Notices>,
 }
 
 impl PostgresStore {
@@ -123,8 +128,9 @@ impl PostgresStore {
             MigrationError::OldServer { found } => OpenError::OldServer { url: of(), found },
             MigrationError::NotDurable { setting } => OpenError::NotDurable { url: of(), setting },
         })?;
-        let committer = Committer::start(&database);
-        Ok(Self { database, committer })
+        let notices = Arc::new(Notices::start(&database));
+        let committer = Committer::start(&database, &notices);
+        Ok(Self { database, committer, notices })
     }
 
     /// Commits that stored changes of redemptions so far. Concurrent changes share one, so there are fewer than changes.

@@ -25,6 +25,11 @@ pub struct WorkerRow {
 /// what it drove.
 #[async_trait]
 pub trait Workers: Send + Sync {
+    /// The time by the storage's own clock, if it has one, for whoever drives nothing and is on no list.
+    async fn time(&self) -> Result<Option<DateTime<Utc>>, StorageError> {
+        Ok(None)
+    }
+
     /// Adds `worker`, with no beat yet, and returns the time by the storage's own clock, if it has one. If the worker is
     /// `alone`, nobody else can be at work, and all others are struck off.
     async fn enlist(

@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::commit::PreparedCommit;
 use super::connection::{Connection, Database};
+use super::notices::Notices;
 use super::outlook;
 use super::transaction::{Parameters, commit, is_in_the_way, roll_back, rows, unavailable};
 
@@ -33,13 +34,6 @@ struct Waiting {
     answer: oneshot::Sender<Result<(), StorageError>>,
 }
 
-impl Waiting {
-    fn answer(self, answer: Result<(), StorageError>) {
-        // Whoever stopped waiting finds the change in the database.
-        let _ = self.answer.send(answer);
-    }
-}
-
 /// Why a group was not stored; every change of it gets a copy.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error(transparent)]
@@ -50,12 +44,17 @@ struct Shared(Arc<StorageError>);
 struct Gone;
 
 impl Committer {
-    pub(super) fn start(database: &Database) -> Self {
+    pub(super) fn start(database: &Database, notices: &Arc<Notices>) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let (waiting, commits) = (Arc::new(Mutex::new(waiting)), Arc::new(AtomicU64::new(0)));
         for _ in 0..COMMITTERS {
             // Each ends when nobody can send any more.
-            drop(tokio::spawn(work(database.clone(), Arc::clone(&waiting), Arc::clone(&commits))));
+            let committing = Committing {
+                database: database.clone(),
+                notices: Arc::clone(notices),
+                commits: Arc::clone(&commits),
+            };
+            drop(tokio::spawn(work(committing, Arc::clone(&waiting))));
         }
         Self { queue, commits }
     }
@@ -75,63 +74,80 @@ impl Committer {
     }
 }
 
-async fn work(database: Database, queue: Arc<Mutex<mpsc::Receiver<Waiting>>>, commits: Arc<AtomicU64>) {
+/// What it takes to commit.
+#[derive(Clone)]
+struct Committing {
+    database: Database,
+    notices: Arc<Notices>,
+    commits: Arc<AtomicU64>,
+}
+
+async fn work(committing: Committing, queue: Arc<Mutex<mpsc::Receiver<Waiting>>>) {
     loop {
         let mut group = Vec::new();
         if queue.lock().await.recv_many(&mut group, GROUP).await == 0 {
             return;
         }
-        let (database, commits) = (database.clone(), Arc::clone(&commits));
+        let committing = committing.clone();
         // A task of its own, so that a panic costs one group.
-        let storing = tokio::spawn(async move { store(&database, group, &commits).await });
-        if let Err(error) = storing.await {
+        if let Err(error) = tokio::spawn(async move { committing.store(group).await }).await {
             tracing::error!(%error, "a commit panicked");
         }
     }
 }
 
-/// Stores the group in one transaction, and on its own what others were in the way of.
-async fn store(database: &Database, group: Vec<Waiting>, commits: &AtomicU64) {
-    let changes: Vec<_> = group.iter().map(|waiting| Arc::clone(&waiting.change)).collect();
-    let mut again = Vec::new();
-    match store_together(database, &changes).await {
-        Ok(stored) => {
-            commits.fetch_add(1, Ordering::Relaxed);
-            for (waiting, stored) in group.into_iter().zip(stored) {
-                match stored {
-                    Err(error) if is_in_the_way(&error) => again.push(waiting),
-                    stored => waiting.answer(stored),
+impl Committing {
+    /// Stores the group in one transaction, and on its own what others were in the way of.
+    async fn store(&self, group: Vec<Waiting>) {
+        let changes: Vec<_> = group.iter().map(|waiting| Arc::clone(&waiting.change)).collect();
+        let mut again = Vec::new();
+        match store_together(&self.database, &changes).await {
+            Ok(stored) => {
+                self.commits.fetch_add(1, Ordering::Relaxed);
+                for (waiting, stored) in group.into_iter().zip(stored) {
+                    match stored {
+                        Err(error) if is_in_the_way(&error) => again.push(waiting),
+                        stored => self.answer(waiting, stored),
+                    }
+                }
+            }
+            Err(error) if is_in_the_way(&error) => again = group,
+            Err(StorageError::Unknown(error)) => {
+                let shared = Shared(Arc::new(StorageError::Unknown(error)));
+                for waiting in group {
+                    self.answer(waiting, Err(StorageError::Unknown(Box::new(shared.clone()))));
+                }
+            }
+            Err(error) => {
+                let shared = Shared(Arc::new(error));
+                for waiting in group {
+                    self.answer(waiting, Err(StorageError::Unavailable(Box::new(shared.clone()))));
                 }
             }
         }
-        Err(error) if is_in_the_way(&error) => again = group,
-        Err(StorageError::Unknown(error)) => {
-            let shared = Shared(Arc::new(StorageError::Unknown(error)));
-            for waiting in group {
-                waiting.answer(Err(StorageError::Unknown(Box::new(shared.clone()))));
+        for waiting in again {
+            let change = Arc::clone(&waiting.change);
+            let stored = self.database.write(move |connection| {
+                let change = Arc::clone(&change);
+                async move {
+                    hold(&connection, &[Arc::clone(&change)]).await?;
+                    change.store(&connection).await
+                }
+            });
+            let stored: Result<(), StorageError> = stored.await;
+            if stored.is_ok() {
+                self.commits.fetch_add(1, Ordering::Relaxed);
             }
-        }
-        Err(error) => {
-            let shared = Shared(Arc::new(error));
-            for waiting in group {
-                waiting.answer(Err(StorageError::Unavailable(Box::new(shared.clone()))));
-            }
+            self.answer(waiting, stored);
         }
     }
-    for waiting in again {
-        let change = Arc::clone(&waiting.change);
-        let stored = database.write(move |connection| {
-            let change = Arc::clone(&change);
-            async move {
-                hold(&connection, &[Arc::clone(&change)]).await?;
-                change.store(&connection).await
-            }
-        });
-        let stored: Result<(), StorageError> = stored.await;
+
+    fn answer(&self, waiting: Waiting, stored: Result<(), StorageError>) {
         if stored.is_ok() {
-            commits.fetch_add(1, Ordering::Relaxed);
+            self.notices.tell(&waiting.change.commit().next);
         }
-        waiting.answer(stored);
+        // Whoever stopped waiting finds the change in the database.
+        let _ = waiting.answer.send(stored);
     }
 }
 

@@ -8,6 +8,9 @@ use deadpool_postgres::{
 };
 use mintcode_core::ports::StorageError;
 use mintcode_core::ports::supplier::BoxError;
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{Config, Socket};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::tls;
 use super::url::PostgresUrl;
@@ -44,7 +47,11 @@ impl Default for Limits {
 #[derive(Clone)]
 pub(super) struct Database {
     pool: Pool,
+    config: Config,
+    tls: MakeRustlsConnect,
 }
+
+type TlsStream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
 
 impl Database {
     /// Connects with the first use, not here.
@@ -57,7 +64,7 @@ impl Database {
         config.keepalives_idle(Duration::from_secs(30)).tcp_user_timeout(Duration::from_secs(60));
         let tls = tls::connector(config.get_ssl_mode())?;
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = Manager::from_config(config, tls, recycling);
+        let manager = Manager::from_config(config.clone(), tls.clone(), recycling);
         let settings = settings(limits);
         let set_up = Hook::async_fn(move |connection: &mut ClientWrapper, _| {
             let settings = settings.clone();
@@ -71,7 +78,7 @@ impl Database {
             .recycle_timeout(Some(limits.connect))
             .post_create(set_up)
             .build()?;
-        Ok(Self { pool })
+        Ok(Self { pool, config, tls })
     }
 
     /// A connection that nobody else uses until it is dropped.
@@ -80,6 +87,14 @@ impl Database {
             Ok(object) => Ok(Lent { object: Some(object), is_clean: AtomicBool::new(true) }),
             Err(error) => Err(StorageError::Unavailable(Box::new(error))),
         }
+    }
+
+    /// A connection for purposes of its own, outside of the pool.
+    pub(super) async fn connect_apart(
+        &self,
+    ) -> Result<(tokio_postgres::Client, tokio_postgres::Connection<Socket, TlsStream>), BoxError> {
+        let (client, connection) = self.config.connect(self.tls.clone()).await?;
+        Ok((client, connection))
     }
 
     pub(super) fn close(&self) {

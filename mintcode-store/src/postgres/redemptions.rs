@@ -8,11 +8,12 @@ use mintcode_core::health::Outlook;
 use mintcode_core::ids::{RedemptionId, SkuId, SupplierName, WorkerId};
 use mintcode_core::order::OrderId;
 use mintcode_core::ports::storage::{
-    Adopt, Begin, Begun, Claims, Commit, Inbox, InboxItem, Observed, Storage, StorageError,
+    Adopt, Begin, Begun, Claims, Commit, Inbox, InboxItem, News, Observed, Storage, StorageError,
 };
 use mintcode_core::ports::supplier::Wanted;
 use mintcode_core::redemption::{Redemption, Snapshot};
 use mintcode_core::sku::Sku;
+use tokio::sync::broadcast;
 
 use super::connection::Connection;
 use super::transaction::{execute, row, rows};
@@ -24,11 +25,19 @@ use crate::rows::{RedemptionRow, Row, count, json};
 impl Storage for PostgresStore {
     async fn begin(&self, begin: Begin) -> Result<Begun, StorageError> {
         let wish = Arc::new(begin);
-        let begun = self.database.write(move |connection| {
+        let answer = self.database.write(move |connection| {
             let wish = Arc::clone(&wish);
             async move { begin::begin(&connection, &wish).await }
         });
-        begun.await
+        let answer = answer.await;
+        if let Ok(Begun::New(redemption)) = &answer {
+            self.notices.tell(redemption);
+        }
+        answer
+    }
+
+    fn news(&self) -> Option<broadcast::Receiver<News>> {
+        Some(self.notices.news())
     }
 
     async fn commit(&self, commit: Commit) -> Result<(), StorageError> {

@@ -16,6 +16,10 @@ use crate::rows::{Row, count};
 
 #[async_trait]
 impl Workers for PostgresStore {
+    async fn time(&self) -> Result<Option<DateTime<Utc>>, StorageError> {
+        own_time(&*self.database.connection().await?).await.map(Some)
+    }
+
     async fn enlist(
         &self,
         worker: WorkerId,

@@ -12,6 +12,10 @@ use crate::ports::{StorageError, WorkerRow, Workers};
 
 #[async_trait]
 impl<P: Workers> Workers for Faulty<P> {
+    async fn time(&self) -> Result<Option<DateTime<Utc>>, StorageError> {
+        self.port.time().await
+    }
+
     async fn enlist(
         &self,
         worker: WorkerId,
