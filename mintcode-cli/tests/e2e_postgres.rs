@@ -68,6 +68,16 @@ fn worker(shop: &Shop) -> Server {
     Server::start(&mut shop.command(&["serve", "--json", "--role", "worker"]))
 }
 
+#[test]
+fn a_file_is_served_whole() {
+    let shop = Shop::open(SKUS, "");
+    for role in ["api", "worker"] {
+        let ran = run(&mut shop.command(&["serve", "--role", role]));
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(ran.stderr.contains("need PostgreSQL"), "{ran:?}");
+    }
+}
+
 async fn redeem(shop: &Shop, http: &reqwest::Client, code: &str) -> Value {
     let request = http.post(format!("http://{}/redeem", shop.address)).json(&json!({ "code": code }));
     let answer = request.send().await.unwrap();

@@ -12,14 +12,20 @@ use mintcode_core::voucher::{
 };
 
 use super::commit::insert_event;
-use super::connection::Connection;
+use super::connection::{Connection, Lent};
 use super::redemptions::load;
 use super::transaction::{execute, lock_name, row};
 use super::{alerts, books, catalogue, counters, outlook, vouchers};
 use crate::columns::standing;
 use crate::rows::{Row, count, json, micros};
 
-pub(super) async fn begin(connection: &Connection, begin: &Begin) -> Result<Begun, StorageError> {
+pub(super) async fn begin(transaction: &Lent, begin: &Begin) -> Result<Begun, StorageError> {
+    // Most of those who come back, and all who guess, change nothing.
+    let unchanged = |begun| {
+        transaction.nothing_changed();
+        Ok(begun)
+    };
+    let connection: &Connection = transaction;
     let again = match &begin.by {
         BeginBy::Again(id) => Some(*id),
         BeginBy::Code(_) => None,
@@ -33,25 +39,28 @@ pub(super) async fn begin(connection: &Connection, begin: &Begin) -> Result<Begu
         BeginBy::Code(hashes) => vouchers::hold(connection, hashes).await?,
         BeginBy::Again(id) => match load(connection, &id.to_string()).await? {
             Some(redemption) => vouchers::hold(connection, &[redemption.voucher]).await?,
-            None => return Ok(Begun::Refused(Refusal::NoRedemption)),
+            None => return unchanged(Begun::Refused(Refusal::NoRedemption)),
         },
     };
     if let Some(first) = first_voucher(connection, key).await?
         && voucher.as_ref().is_none_or(|voucher| voucher.hash.to_bytes() != *first)
     {
-        return Ok(Begun::Refused(Refusal::IdempotencyMismatch));
+        return unchanged(Begun::Refused(Refusal::IdempotencyMismatch));
     }
     let Some(voucher) = voucher else {
-        return Ok(Begun::Refused(Refusal::Unknown));
+        return unchanged(Begun::Refused(Refusal::Unknown));
     };
 
     let hash = voucher.hash;
     let corrupt = || Row::of("voucher", &hash).corrupt();
-    let sku = catalogue::load(connection, voucher.sku.as_str()).await?.ok_or_else(corrupt)?;
-    let last = match voucher.redemption {
-        Some(last) => Some(load(connection, &last.to_string()).await?.ok_or_else(corrupt)?),
-        None => None,
+    let last = async {
+        match voucher.redemption {
+            Some(last) => load(connection, &last.to_string()).await?.ok_or_else(corrupt).map(Some),
+            None => Ok(None),
+        }
     };
+    let (sku, last) = tokio::try_join!(catalogue::load(connection, voucher.sku.as_str()), last)?;
+    let sku = sku.ok_or_else(corrupt)?;
     let seen = Seen::of(connection, begin, &voucher, &sku).await?;
     let around = Surroundings { outlook: &seen.outlook, rules: &begin.rules, begun: &seen.begun };
     let (id, now) = (begin.id, begin.now);
@@ -74,14 +83,15 @@ pub(super) async fn begin(connection: &Connection, begin: &Begin) -> Result<Begu
             }
             Ok(Begun::New(Box::new(redemption)))
         }
-        Admission::Same => Ok(Begun::Same(Box::new(last.ok_or_else(corrupt)?))),
+        Admission::Same => unchanged(Begun::Same(Box::new(last.ok_or_else(corrupt)?))),
         Admission::Expired(voucher) => {
             vouchers::update(connection, &voucher).await?;
             Ok(Begun::Refused(Refusal::Expired))
         }
         Admission::Refused(refusal) => {
-            alerts::apply(connection, refusal.alert(&sku.id).as_slice(), now).await?;
-            Ok(Begun::Refused(refusal))
+            let alert = refusal.alert(&sku.id);
+            alerts::apply(connection, alert.as_slice(), now).await?;
+            if alert.is_none() { unchanged(Begun::Refused(refusal)) } else { Ok(Begun::Refused(refusal)) }
         }
     }
 }

@@ -84,7 +84,11 @@ impl Database {
     /// A connection that nobody else uses until it is dropped.
     pub(super) async fn connection(&self) -> Result<Lent, StorageError> {
         match self.pool.get().await {
-            Ok(object) => Ok(Lent { object: Some(object), is_clean: AtomicBool::new(true) }),
+            Ok(object) => Ok(Lent {
+                object: Some(object),
+                is_clean: AtomicBool::new(true),
+                has_changes: AtomicBool::new(true),
+            }),
             Err(error) => Err(StorageError::Unavailable(Box::new(error))),
         }
     }
@@ -121,12 +125,22 @@ fn settings(limits: Limits) -> String {
 pub(super) struct Lent {
     object: Option<Object>,
     is_clean: AtomicBool,
+    has_changes: AtomicBool,
 }
 
 impl Lent {
     /// A transaction begins, or might have.
     pub(super) fn soil(&self) {
         self.is_clean.store(false, Ordering::Release);
+    }
+
+    /// Nothing was changed, so there is nothing to commit: whoever only looked does not wait for the disk.
+    pub(super) fn nothing_changed(&self) {
+        self.has_changes.store(false, Ordering::Release);
+    }
+
+    pub(super) fn has_changes(&self) -> bool {
+        self.has_changes.load(Ordering::Acquire)
     }
 
     /// The transaction is over.

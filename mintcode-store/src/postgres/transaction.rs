@@ -84,6 +84,10 @@ impl Database {
         loop {
             let transaction = Arc::new(self.begin(begin).await?);
             let error = match work(Arc::clone(&transaction)).await {
+                Ok(done) if !transaction.has_changes() => {
+                    roll_back(&transaction).await;
+                    return Ok(done);
+                }
                 Ok(done) => match commit(&transaction).await {
                     Ok(()) => return Ok(done),
                     Err(error) => E::from(error),

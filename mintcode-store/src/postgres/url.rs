@@ -15,7 +15,7 @@ use tokio_postgres::config::{Config, Host, SslMode};
 /// ```
 #[derive(Clone)]
 pub struct PostgresUrl {
-    config: Config,
+    config: Box<Config>,
     text: String,
 }
 
@@ -50,7 +50,7 @@ impl FromStr for PostgresUrl {
         if config.get_application_name().is_none() {
             config.application_name("mintcode");
         }
-        Ok(Self { config, text: text.to_owned() })
+        Ok(Self { config: Box::new(config), text: text.to_owned() })
     }
 }
 

@@ -336,13 +336,7 @@ pub(super) async fn find(
     let sql = "SELECT hash, mask, state, came_from, tries::bigint, buys::bigint, voucher.expires_at, ready_at, start_behind,
                    redemption, void_reason, voucher.replaces, batch.id, sku, key_id, reset_wished
                FROM voucher JOIN batch ON batch.number = voucher.batch WHERE hash = $1";
-    for hash in hashes {
-        let hash = hash.to_bytes();
-        if let Some(voucher) = row(connection, sql, &[&hash.as_slice()], voucher_row).await? {
-            return voucher.read().map(Some);
-        }
-    }
-    Ok(None)
+    first(connection, sql, hashes).await
 }
 
 /// As [`find`], and keeps the voucher from everybody else until the transaction's end.
@@ -350,12 +344,24 @@ pub(super) async fn hold(
     connection: &Connection,
     hashes: &[VoucherHash],
 ) -> Result<Option<Voucher>, StorageError> {
-    let sql = "SELECT 1 FROM voucher WHERE hash = $1 FOR NO KEY UPDATE";
+    // Whoever waited for it is given the voucher as it is by then.
+    let sql = "SELECT hash, mask, state, came_from, tries::bigint, buys::bigint, voucher.expires_at, ready_at, start_behind,
+                   redemption, void_reason, voucher.replaces, batch.id, sku, key_id, reset_wished
+               FROM voucher JOIN batch ON batch.number = voucher.batch WHERE hash = $1
+               FOR NO KEY UPDATE OF voucher";
+    first(connection, sql, hashes).await
+}
+
+/// The first of `hashes` for which `sql` finds a voucher.
+async fn first(
+    connection: &Connection,
+    sql: &str,
+    hashes: &[VoucherHash],
+) -> Result<Option<Voucher>, StorageError> {
     for hash in hashes {
-        let bytes = hash.to_bytes();
-        if row(connection, sql, &[&bytes.as_slice()], |_| Ok(())).await?.is_some() {
-            // Read once it is held: a statement sees what was there when it began.
-            return find(connection, &[*hash]).await;
+        let hash = hash.to_bytes();
+        if let Some(voucher) = row(connection, sql, &[&hash.as_slice()], voucher_row).await? {
+            return voucher.read().map(Some);
         }
     }
     Ok(None)

@@ -4,7 +4,14 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
+mod batches;
+mod crowd;
+mod notices;
+mod opening;
+mod plans;
 mod server;
+mod stage;
+mod trouble;
 
 mod conformance {
     mintcode_core::storage_conformance!(crate::server::fresh_store());
