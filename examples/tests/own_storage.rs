@@ -91,6 +91,7 @@ hand_on! {
     }
 
     impl Workers {
+        fn time() -> Stored<Option<DateTime<Utc>>>;
         fn enlist(worker: WorkerId, alone: bool, now: DateTime<Utc>) -> Stored<Option<DateTime<Utc>>>;
         fn beat(worker: WorkerId, now: DateTime<Utc>) -> Stored<Option<DateTime<Utc>>>;
         fn workers() -> Stored<Vec<WorkerRow>>;

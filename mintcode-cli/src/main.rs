@@ -25,6 +25,10 @@ use clap::Parser;
 
 use crate::args::Cli;
 
+/// Takes less memory than the system's allocator where many threads allocate and others free, as workers and storage do.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // Without a provider no HTTPS client can be made; an error says that one is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -129,7 +129,7 @@ fn it_is_given_back_at_its_time_and_completed_once_a_message_has_come() {
         (returning(0, false, 0), 200, "returning from 201 after 1 Cancel"),
         (returning(4, false, 1), 110, "returning from 126 after 5, unknown 1 Cancel"),
         (returning(9, false, 0), 110, "returning from 140 after 10 Cancel"),
-        (returning(u32::MAX - 1, false, 0), 110, "returning from 710 after 4294967295 Cancel"),
+        (returning(u32::MAX - 1, false, 0), 110, "returning from 140 after 4294967295 Cancel"),
         (returning(0, true, 0), 109, "-"),
         (returning(3, true, 0), 110, "returning from 118 after 4, message Finish"),
     ] {

@@ -175,7 +175,11 @@ impl Engine {
         let (attended, stop) = (Arc::clone(&driver), orders.stop.clone());
         let task = tokio::spawn(async move {
             let attending = async {
-                set_clock(&attended).await;
+                // What is shown before anything begins goes by the storage's time as well.
+                let agreed = || attended.clock.agree(&*attended.workers);
+                if let Err(error) = persist("asking storage for its time", agreed).await {
+                    tracing::error!(error = %Chain(&error), "storage does not tell its time");
+                }
                 std::future::pending::<()>().await;
             };
             tokio::select! {
@@ -184,23 +188,6 @@ impl Engine {
             }
         });
         Running { orders, driver, task, _following: following }
-    }
-}
-
-/// Sets the clock to the storage's, as a worker does when it enlists.
-async fn set_clock(driver: &Driver) {
-    let mut sent_at = driver.clock.uptime();
-    let asked = persist("asking for the time", || {
-        sent_at = driver.clock.uptime();
-        driver.workers.time()
-    });
-    match asked.await {
-        Ok(Some(theirs)) => {
-            let took = driver.clock.uptime().saturating_sub(sent_at);
-            driver.clock.set(theirs + took / 2);
-        }
-        Ok(None) => {}
-        Err(error) => tracing::error!(error = %Chain(&error), "storage does not tell its time"),
     }
 }
 

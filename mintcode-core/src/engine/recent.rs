@@ -8,7 +8,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio::time::Instant;
 
 use crate::order::{ListedOrder, OrderId};
 use crate::redemption::{CallFailure, Intent};
@@ -25,7 +24,8 @@ pub(super) struct RecentOrders {
 
 #[derive(Default)]
 struct Wanted {
-    next: u64,
+    /// The number of the last who asked.
+    last: u64,
     reaches: BTreeMap<u64, Reach>,
 }
 
@@ -37,7 +37,8 @@ struct Reach {
 }
 
 struct Reading {
-    began: Instant,
+    /// It began after everybody up to this number had asked, and reads as far back as they want.
+    asked_by: u64,
     orders: Result<Vec<ListedOrder>, CallFailure>,
     is_at_end: bool,
 }
@@ -80,11 +81,10 @@ impl RecentOrders {
         page: impl Fn(u64) -> F,
     ) -> Result<(Vec<ListedOrder>, bool), CallFailure> {
         let reach = Reach::of(intent, skew);
-        let asked = Instant::now();
-        let _ticket = self.want(reach.clone());
+        let ticket = self.want(reach.clone());
         let mut last = self.last.lock().await;
         let reading = match last.take() {
-            Some(shared) if shared.began >= asked => shared,
+            Some(shared) if shared.asked_by >= ticket.number => shared,
             Some(_) | None => self.read(page).await,
         };
         let reading = last.insert(reading);
@@ -101,8 +101,8 @@ impl RecentOrders {
 
     fn want(&self, reach: Reach) -> Ticket<'_> {
         let mut wanted = lock(&self.wanted);
-        wanted.next += 1;
-        let number = wanted.next;
+        wanted.last += 1;
+        let number = wanted.last;
         wanted.reaches.insert(number, reach);
         Ticket { number, wanted: &self.wanted }
     }
@@ -112,17 +112,19 @@ impl RecentOrders {
         &self,
         page: impl Fn(u64) -> F,
     ) -> Reading {
-        let began = Instant::now();
-        let mut left: Vec<_> = lock(&self.wanted).reaches.values().cloned().collect();
+        let (asked_by, mut left) = {
+            let wanted = lock(&self.wanted);
+            (wanted.last, wanted.reaches.values().cloned().collect::<Vec<_>>())
+        };
         let mut orders: Vec<ListedOrder> = Vec::new();
         for _ in 0..MOST_PAGES {
             // Rows are counted rather than pages: how many the supplier tells at once is its own affair.
             let page = match page(u64::try_from(orders.len()).unwrap_or(u64::MAX)).await {
                 Ok(page) => page,
-                Err(failure) => return Reading { began, orders: Err(failure), is_at_end: false },
+                Err(failure) => return Reading { asked_by, orders: Err(failure), is_at_end: false },
             };
             if page.is_empty() {
-                return Reading { began, orders: Ok(orders), is_at_end: true };
+                return Reading { asked_by, orders: Ok(orders), is_at_end: true };
             }
             left.retain(|reach| !page.iter().any(|listed| reach.is_reached_by(listed)));
             orders.extend(page);
@@ -130,6 +132,6 @@ impl RecentOrders {
                 break;
             }
         }
-        Reading { began, orders: Ok(orders), is_at_end: false }
+        Reading { asked_by, orders: Ok(orders), is_at_end: false }
     }
 }

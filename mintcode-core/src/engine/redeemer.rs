@@ -152,6 +152,8 @@ impl Redeemer {
         holder: Holder,
         address: Option<&str>,
     ) -> Result<Redeemed, RedeemError> {
+        let driver = &self.0.driver;
+        driver.clock.agree(&*driver.workers).await?;
         let begin = Begin {
             by,
             holder,

@@ -27,12 +27,6 @@ const AFTER_PANIC: Duration = Duration::from_secs(5);
 /// How long a supplier may take to tell its newest orders before the worker begins without.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// How long storage may take to tell its time for the worker's clock to be set by it at once. It is asked again where it
-/// takes longer: a clock that is off looks for lost purchases in the wrong place.
-const SURELY_NOW: Duration = Duration::from_secs(1);
-/// How often it is asked for that.
-const MOST_ASKED: u32 = 5;
-
 /// Everything that works in this process.
 pub(super) struct Shifts {
     pub(super) driver: Arc<Driver>,
@@ -48,12 +42,11 @@ impl Shifts {
     /// Works until `orders`. A worker that lost its redemptions, because it was not heard of for too long, is followed by
     /// another one.
     pub(super) async fn run(self, mut commands: mpsc::Receiver<Command>, orders: Orders) {
-        let mut is_first = true;
         loop {
             let pulse = tokio::select! {
                 biased;
                 () = orders.stop.cancelled() => return,
-                enlisted = self.enlist(is_first) => match enlisted {
+                enlisted = self.enlist() => match enlisted {
                     Ok(pulse) => Arc::new(pulse),
                     Err(error) => {
                         tracing::error!(error = %Chain(&error), "no worker can be enlisted");
@@ -61,7 +54,6 @@ impl Shifts {
                     }
                 },
             };
-            is_first = false;
             let ending = {
                 let _beside = self.beside(&pulse);
                 if !orders.drain.is_cancelled() {
@@ -113,27 +105,16 @@ impl Shifts {
         }
     }
 
-    async fn enlist(&self, is_first: bool) -> Result<Pulse, StorageError> {
+    async fn enlist(&self) -> Result<Pulse, StorageError> {
         let driver = &self.driver;
+        persist("asking storage for its time", || driver.clock.agree(&*driver.workers)).await?;
         let worker = WorkerId::draw(&*driver.entropy);
-        let mut sent_at;
-        let mut theirs;
-        let mut asked = 1;
-        loop {
+        let mut sent_at = driver.clock.uptime();
+        let theirs = persist("enlisting", || {
             sent_at = driver.clock.uptime();
-            theirs = persist("enlisting", || {
-                sent_at = driver.clock.uptime();
-                driver.workers.enlist(worker, self.is_alone, driver.clock.now())
-            })
-            .await?;
-            // The time is as old as its answer at most, and on average half as old.
-            let took = driver.clock.uptime().saturating_sub(sent_at);
-            match theirs {
-                Some(_) if is_first && took > SURELY_NOW && asked < MOST_ASKED => asked += 1,
-                Some(theirs) if is_first => break driver.clock.set(theirs + took / 2),
-                Some(_) | None => break,
-            }
-        }
+            driver.workers.enlist(worker, self.is_alone, driver.clock.now())
+        });
+        let theirs = theirs.await?;
         let clock = Arc::clone(&driver.clock) as Arc<dyn Clock>;
         let pulse = Pulse::new(worker, clock, driver.timing.worker_ttl, sent_at);
         // Whether that is worth an alert is seen with the first beat.
@@ -141,10 +122,17 @@ impl Shifts {
         Ok(pulse)
     }
 
-    /// Learns the newest orders, so that a purchase whose answer is lost can be told from older ones.
+    /// Notes since when each account is worked with, before anything is bought there: what came before is nobody's to give
+    /// back. Learns the newest orders, so that a purchase whose answer is lost can be told from older ones.
     async fn prepare(&self) {
         for (name, desk) in &self.driver.suppliers {
-            let storage = self.driver.journal.storage();
+            let (storage, orphans) = (self.driver.journal.storage(), &self.driver.orphans);
+            let installed = persist("noting since when an account is worked with", || {
+                orphans.installed_at(name, self.driver.clock.now())
+            });
+            if let Err(error) = installed.await {
+                tracing::error!(supplier = %name, error = %Chain(&error), "since when it is worked with is not known");
+            }
             match persist("reading the newest order", || storage.newest_order(name)).await {
                 Ok(newest) => newest.iter().for_each(|order| desk.know(order)),
                 Err(error) => tracing::error!(error = %Chain(&error), "the newest order could not be read"),

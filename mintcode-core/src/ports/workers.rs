@@ -25,10 +25,8 @@ pub struct WorkerRow {
 /// what it drove.
 #[async_trait]
 pub trait Workers: Send + Sync {
-    /// The time by the storage's own clock, if it has one, for whoever drives nothing and is on no list.
-    async fn time(&self) -> Result<Option<DateTime<Utc>>, StorageError> {
-        Ok(None)
-    }
+    /// The time by the storage's own clock, if it has one: what [`Workers::beat`] tells, to whoever asks.
+    async fn time(&self) -> Result<Option<DateTime<Utc>>, StorageError>;
 
     /// Adds `worker`, with no beat yet, and returns the time by the storage's own clock, if it has one. If the worker is
     /// `alone`, nobody else can be at work, and all others are struck off.

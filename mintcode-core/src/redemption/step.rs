@@ -134,12 +134,11 @@ impl Step<'_> {
     }
 }
 
-/// How long to wait before the supplier is asked again to settle an order, after `asked` times: 1 s at first, 30 s
-/// soon, ten minutes for one that never answers.
+/// How long to wait before the supplier is asked again to settle an order, after `asked` times: 1 s at first, 30 s soon, and
+/// never longer, since a number that is given back has to be gone a minute after it can be.
 pub(crate) fn settle_pause(asked: u32) -> Duration {
     match asked {
         0..=4 => Duration::from_secs(1 << asked),
-        5..=9 => Duration::from_secs(30),
-        _ => Duration::from_secs(600).min(Duration::from_secs(30) * 2_u32.saturating_pow(asked - 9)),
+        _ => Duration::from_secs(30),
     }
 }

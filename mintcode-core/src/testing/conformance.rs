@@ -161,6 +161,7 @@ macro_rules! storage_conformance {
             workers:
                 whoever_enlists_is_listed_without_a_beat,
                 every_beat_is_counted,
+                a_beat_tells_the_time_as_whoever_asks_is_told,
                 many_beats_at_once_are_all_counted,
                 whoever_enlists_again_stays_as_it_is,
                 a_clock_of_its_own_is_told_with_every_answer,

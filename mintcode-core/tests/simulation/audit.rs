@@ -186,7 +186,8 @@ impl Audit<'_> {
                 let is_certain = outcome.is_some_and(|outcome| !outcome.may_have_bought());
                 (!is_certain).then(|| Try {
                     shelf: (intent.wanted.country.clone(), intent.wanted.operator.clone()),
-                    asked: intent.intended_at - CLOCK_OFF..=intent.send_by + CLOCK_OFF,
+                    // Orders of a plan are alike: one attempt may have taken another's, which came later than its own.
+                    asked: intent.intended_at - CLOCK_OFF - timing.late_max..=intent.send_by + CLOCK_OFF,
                     // What is found absent may have been sent too late, but then only out of its time.
                     created_after: (outcome == Some(Outcome::Absent))
                         .then(|| intent.send_by + timing.late_max),

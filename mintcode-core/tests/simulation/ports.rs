@@ -140,6 +140,7 @@ through_the_process!(Storage {
 });
 
 through_the_process!(Workers {
+    Hot Read fn time() -> Option<DateTime<Utc>>;
     Hot Write fn enlist(worker: WorkerId, alone: bool, now: DateTime<Utc>) -> Option<DateTime<Utc>>;
     Idle Write fn beat(worker: WorkerId, now: DateTime<Utc>) -> Option<DateTime<Utc>>;
     Idle Read fn workers() -> Vec<WorkerRow>;

@@ -86,10 +86,10 @@ impl Setup {
             sku.policy.on_no_sms = OnNoSms::Ban;
         }
         Self {
-            vouchers: 6 + u32::try_from(dice.below(7)).unwrap(),
+            vouchers: 5 + u32::try_from(dice.below(6)).unwrap(),
             processes: *dice.pick(&[1, 2, 2, 2, 3, 3]),
-            troubled: Duration::from_secs(240),
-            arrivals: Duration::from_secs(180),
+            troubled: Duration::from_secs(180),
+            arrivals: Duration::from_secs(130),
             rates: Rates {
                 crash: *dice.pick(&[0, 3_000, 8_000, 20_000]),
                 stall: *dice.pick(&[0, 3_000, 10_000]),

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use mintcode_core::alert::Alert;
 use mintcode_core::ports::Workers;
-use mintcode_core::redemption::{Phase, Status};
-use mintcode_core::testing::Line;
+use mintcode_core::redemption::{Phase, Status, Timing};
+use mintcode_core::testing::{Faults, Line};
 
 use crate::site::{Site, pass};
 use crate::spy::Asked;
@@ -175,4 +176,38 @@ async fn redemptions_of_three_workers_that_die_one_after_another_all_end() {
         assert!(matches!(done.phase, Phase::Delivered(_)), "{:?}", done.phase);
     }
     assert_eq!((site.spy.inner.charged(), site.spy.inner.open()), (30, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redemption_that_outlives_no_worker_is_left_to_the_operator() {
+    let mut site = Site::open(1).await;
+    let secs = Duration::from_secs;
+    site.timing = Timing { worker_ttl: secs(6), heartbeat: secs(2), send_window: secs(1), ..site.timing };
+    site.spy.inner.stock("canada", "virtual4", after(150));
+    let mut worker = site.start(1);
+    pass(1).await;
+    let id = site.redeem(&worker, 0).await;
+    let mut last = site.until(id, |now| now.status() == Status::WaitingSms).await;
+    for seed in 2..=6 {
+        worker.running.kill();
+        worker = site.start(seed);
+        last = site.until(id, |now| now.epoch > last.epoch).await;
+    }
+    assert_eq!(last.takeovers, 5, "each of them died with it");
+    worker.running.kill();
+
+    let survivor = site.start(7);
+    let quarantined = site.until(id, |now| now.owner.is_none()).await;
+    let alert = Alert::Quarantined { voucher: last.mask, sku: last.sku.clone() };
+    assert_eq!(site.open_alerts().await, [alert]);
+    pass(30).await;
+    assert_eq!(site.now(id).await, quarantined);
+    assert_eq!(survivor.spy.count(Asked::Check), 0, "nobody touches it");
+
+    let desk = site.builder(8, &survivor.clock, &Faults::none(), site.spy.clone()).build().unwrap();
+    desk.support().resume(id).await.unwrap();
+    assert_eq!(site.open_alerts().await, []);
+    let done = site.at_rest(id).await;
+    assert!(matches!(done.phase, Phase::Delivered(_)), "{:?}", done.phase);
+    assert_eq!((site.spy.inner.charged(), site.spy.inner.open()), (1, 0));
 }

@@ -1,13 +1,15 @@
 //! Clocks that are wrong.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use mintcode_core::alert::Alert;
+use mintcode_core::engine::Proof;
+use mintcode_core::ports::Clock;
 use mintcode_core::redemption::{FailureKind, Phase, Status};
-use mintcode_core::testing::{Line, MemoryStorage, TokioClock, sample};
-use std::sync::Arc;
+use mintcode_core::testing::{Faults, Line, MemoryStorage, TokioClock, sample};
 
-use crate::site::{Site, pass};
+use crate::site::{Site, hands, pass};
 use crate::spy::Asked;
 
 async fn a_wall_clock_set_by(seconds: i64) {
@@ -58,9 +60,21 @@ async fn a_worker_with_a_wrong_clock_goes_by_the_storages() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_redemption_begun_before_there_is_a_worker_goes_by_the_storages_clock() {
+    let clock = TokioClock::default();
+    let site = Site::selling(sample::sku("tg"), 1, MemoryStorage::with_clock(Arc::new(clock)), clock).await;
+    let wrong = hands(clock);
+    wrong.set_ahead(3600);
+    let engine = site.builder(1, &wrong, &Faults::none(), site.spy.clone()).build().unwrap();
+    let proof = Proof { session: Some("one customer"), ..Proof::default() };
+    let begun = engine.redeemer().redeem(&site.codes[0], proof).await.unwrap().redemption;
+    assert_eq!(begun.created_at, clock.now());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_worker_off_the_storages_clock_buys_nothing_and_says_so() {
     let clock = TokioClock::default();
-    let theirs = crate::site::hands(clock);
+    let theirs = hands(clock);
     let storage = MemoryStorage::with_clock(Arc::new(theirs.clone()));
     let site = Site::selling(sample::sku("tg"), 2, storage, clock).await;
     site.spy.inner.stock("canada", "virtual4", Line::default());

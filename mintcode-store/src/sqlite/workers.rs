@@ -18,6 +18,10 @@ use crate::rows::{Row, count, micros};
 
 #[async_trait]
 impl Workers for SqliteStore {
+    async fn time(&self) -> Result<Option<DateTime<Utc>>, StorageError> {
+        Ok(None)
+    }
+
     async fn enlist(
         &self,
         worker: WorkerId,

@@ -155,9 +155,8 @@ async fn a_server_that_dies_under_load_loses_nothing_and_comes_back() {
                     let change = later(&redemption);
                     loop {
                         match store.commit(change.clone()).await {
-                            Ok(()) => break,
-                            // Stored by a commit whose answer was lost.
-                            Err(StorageError::Conflict) => break,
+                            // A conflict: stored by a commit whose answer was lost.
+                            Ok(()) | Err(StorageError::Conflict) => break,
                             Err(error) => failure(error),
                         }
                     }

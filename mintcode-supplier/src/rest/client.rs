@@ -197,14 +197,17 @@ impl RestSupplier {
         let header = response.headers().get(reqwest::header::RETRY_AFTER);
         let retry_after =
             header.and_then(|value| value.to_str().ok()).and_then(|text| retry_after(text, self.clock.now()));
-        let mut body = Vec::new();
+        let length = response.content_length().and_then(|length| usize::try_from(length).ok());
+        let mut body = Vec::with_capacity(length.unwrap_or_default().min(LONGEST_BODY));
         while let Some(chunk) = response.chunk().await.map_err(lost)? {
             if body.len() + chunk.len() > LONGEST_BODY {
                 return Err(Failure::TooLong { status });
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, body: String::from_utf8_lossy(&body).into_owned(), retry_after })
+        let body = String::from_utf8(body)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+        Ok(Answer { status, body, retry_after })
     }
 
     fn url(&self, segments: &[&str]) -> Url {

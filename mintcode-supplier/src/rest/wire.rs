@@ -25,7 +25,7 @@ struct Loose(Option<String>);
 
 impl<'de> Deserialize<'de> for Loose {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        let raw = <&RawValue>::deserialize(deserializer)?;
         let text = match raw.get().as_bytes().first() {
             Some(b'"') => serde_json::from_str(raw.get()).map_err(serde::de::Error::custom)?,
             Some(b'-' | b'0'..=b'9') => raw.get().to_owned(),

@@ -35,6 +35,10 @@ use mintcode_core::testing::TokioClock;
 use scenario::Scenario;
 use table::Table;
 
+/// As the `mintcode` binary has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// How much is measured.

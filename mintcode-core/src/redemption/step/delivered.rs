@@ -1,5 +1,7 @@
 //! After a delivery: further messages, and completing the order at the supplier.
 
+use std::time::Duration;
+
 use super::holding::{check, unknown};
 use super::{Step, settle_pause};
 use crate::order::Sight;
@@ -14,7 +16,7 @@ impl Step<'_> {
             Settlement::Finishing { .. } | Settlement::Settled { .. } => return self.stay(),
         };
         // The pause runs from the asking, so that looks that take long put off no later asking.
-        let not_before = self.now + settle_pause(asked);
+        let not_before = self.now + finish_pause(asked);
         let finish = Effect::Finish(delivery.held.intent.supplier.clone(), delivery.held.order.id.clone());
         self.settle(delivery, Settlement::Finishing { not_before, asked: asked + 1 }, Some(finish))
     }
@@ -64,5 +66,37 @@ impl Step<'_> {
         let is_withheld = matches!(self.redemption.phase, Phase::Withheld(_));
         let phase = if is_withheld { Phase::Withheld(delivery) } else { Phase::Delivered(delivery) };
         self.store(Redemption { phase, ..self.redemption.clone() }, effect)
+    }
+}
+
+/// How long to wait before the supplier is asked again to complete an order. Nobody waits for that, so that one which never
+/// answers is asked every ten minutes in the end.
+fn finish_pause(asked: u32) -> Duration {
+    match asked {
+        0..=9 => settle_pause(asked),
+        _ => Duration::from_secs(600).min(Duration::from_secs(30) * 2_u32.saturating_pow(asked - 9)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_that_never_answers_is_asked_ever_more_rarely() {
+        for (asked, finish, give_back) in [
+            (0, 1, 1),
+            (1, 2, 2),
+            (4, 16, 16),
+            (5, 30, 30),
+            (9, 30, 30),
+            (10, 60, 30),
+            (13, 480, 30),
+            (14, 600, 30),
+        ] {
+            assert_eq!(finish_pause(asked).as_secs(), finish, "{asked}");
+            assert_eq!(settle_pause(asked).as_secs(), give_back, "{asked}");
+        }
+        assert_eq!((finish_pause(u32::MAX).as_secs(), settle_pause(u32::MAX).as_secs()), (600, 30));
     }
 }

@@ -33,6 +33,17 @@ pub async fn every_beat_is_counted(store: &Subject) {
     assert_eq!(heard_of(store).await, [(worker(1), 3), (worker(2), 1)]);
 }
 
+/// A storage has a clock of its own, or it has none; its time does not run backwards.
+pub async fn a_beat_tells_the_time_as_whoever_asks_is_told(store: &Subject) {
+    let before = store.time().await.unwrap();
+    let enlisted = store.enlist(worker(1), false, at(0)).await.unwrap();
+    let beaten = store.beat(worker(1), at(10)).await.unwrap();
+    let after = store.time().await.unwrap();
+    let told = [before, enlisted, beaten, after];
+    assert!(told.is_sorted(), "{told:?}");
+    assert!(told.iter().all(Option::is_some) || told.iter().all(Option::is_none), "{told:?}");
+}
+
 /// None is lost among others.
 pub async fn many_beats_at_once_are_all_counted(store: &Subject) {
     enlisted(store, 1).await;

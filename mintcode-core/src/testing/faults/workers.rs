@@ -13,7 +13,7 @@ use crate::ports::{StorageError, WorkerRow, Workers};
 #[async_trait]
 impl<P: Workers> Workers for Faulty<P> {
     async fn time(&self) -> Result<Option<DateTime<Utc>>, StorageError> {
-        self.port.time().await
+        self.read(self.port.time()).await
     }
 
     async fn enlist(
