@@ -65,7 +65,7 @@ fn api(shop: &Shop) -> Server {
 }
 
 fn worker(shop: &Shop) -> Server {
-    Server::start(&mut shop.command(&["serve", "--json", "--role", "worker"]))
+    Server::start(&mut shop.command(&["serve", "--json", "--role", "worker", "--listen", "127.0.0.1:0"]))
 }
 
 #[test]
@@ -89,6 +89,10 @@ async fn redeem(shop: &Shop, http: &reqwest::Client, code: &str) -> Value {
 async fn what_begins_at_an_api_is_driven_by_a_worker_and_followed_live() {
     let (shop, http) = (shop_on_postgres("sms_after = \"500ms\"\n").await, http());
     let (api, worker) = (api(&shop), worker(&shop));
+    let ready = http.get(format!("{}/readyz", worker.url())).send().await.unwrap();
+    assert_eq!(ready.status(), 200);
+    let page = http.get(worker.url()).send().await.unwrap();
+    assert_eq!(page.status(), 404, "a worker has no customers");
     let code = shop.mint("tg", 1).remove(0);
     let begun = redeem(&shop, &http, &code).await;
     assert_eq!(begun["status"], "queued", "{begun}");

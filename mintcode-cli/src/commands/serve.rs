@@ -1,7 +1,6 @@
 //! `mintcode serve`: everything in one process, or, on a database that several share, one part of it.
 
 mod sandbox;
-mod worker;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -33,7 +32,8 @@ same in mintcode.toml; with --sandbox it needs nothing. Ctrl-C ends it cleanly.
   mintcode serve --sandbox
   mintcode serve --listen 0.0.0.0:8080 --database-url sqlite:/var/lib/mintcode/mintcode.db
   mintcode serve --role api --database-url postgres://mint:SECRET@db/mintcode      any number of these
-  mintcode serve --role worker --database-url postgres://mint:SECRET@db/mintcode   and of these, with the same settings")]
+  mintcode serve --role worker --listen 127.0.0.1:8081 --database-url postgres://mint:SECRET@db/mintcode   and of these, \
+with the same settings")]
 pub(crate) struct Arguments {
     /// Run the whole product with a simulated supplier, demo SKUs and ten vouchers; keeps nothing unless
     /// --database-url is given.
@@ -59,7 +59,7 @@ enum Role {
     All,
     /// The API and the pages alone; needs PostgreSQL.
     Api,
-    /// The worker alone; needs PostgreSQL.
+    /// The worker alone, which listens for nothing but /healthz and /readyz; needs PostgreSQL.
     Worker,
 }
 
@@ -83,10 +83,6 @@ pub(crate) async fn run(arguments: Arguments, config: Option<&Path>) -> Result<(
     logging::start(sources.log()?);
 
     let signals = Signals::new()?;
-    if role == Role::Worker {
-        let store = backend::open_serving(&database).await?;
-        return worker::run(Parts::build(plan, &sources, &store)?, &database, signals, json).await;
-    }
     let (listener, url) = server::listen(&sources.listen()?).await?;
     if let Some(sandbox) = sandbox {
         return in_sandbox(sandbox, plan, &sources, listener, &url, signals, json).await;
@@ -186,7 +182,8 @@ impl Parts {
         let Self { store, engine, app } = self;
         let stop = CancellationToken::new();
         let mut running = if role == Role::Api { engine.attend() } else { engine.start() };
-        let router = mintcode_http::router(app);
+        let router =
+            if role == Role::Worker { mintcode_http::worker_router(app) } else { mintcode_http::router(app) };
         let mut http = tokio::spawn(mintcode_http::serve(listener, router, stop.clone().cancelled_owned()));
 
         let mut is_http_over = false;

@@ -9,6 +9,7 @@ mod crowd;
 mod notices;
 mod opening;
 mod plans;
+mod rights;
 mod server;
 mod stage;
 mod trouble;
