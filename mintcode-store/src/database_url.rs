@@ -129,7 +129,7 @@ mod tests {
     fn an_address_is_a_servers() {
         for text in ["postgres://user:hunter2@host/db", "postgresql://user@host/db?sslmode=require"] {
             let url: DatabaseUrl = text.parse().unwrap();
-            assert_eq!(url.to_string(), "postgres://user@host/db");
+            assert_eq!(url.to_string(), "postgres://user@host:5432/db");
         }
     }
 }

@@ -100,7 +100,7 @@ mod tests {
     fn an_address_is_shown_without_its_password() {
         for (text, shown) in [
             ("postgres://mint:hunter2@db:5433/mintcode", "postgres://mint@db:5433/mintcode"),
-            ("postgresql://db/mintcode?sslmode=require", "postgres://db/mintcode"),
+            ("postgresql://db/mintcode?sslmode=require", "postgres://db:5432/mintcode"),
             ("postgres://a,b:1/m?user=x&password=hunter2", "postgres://x@a:5432,b:1/m"),
         ] {
             let url: PostgresUrl = text.parse().unwrap();
@@ -115,7 +115,7 @@ mod tests {
             "postgres://",
             "host=db password=hunter2",
             "postgres://db/m?sslmode=verify-full",
-            "postgres://a b",
+            "postgres://mint:hunter2@db:port/m",
         ] {
             let error = text.parse::<PostgresUrl>().unwrap_err();
             assert!(!error.to_string().contains("hunter2"), "{error}");
