@@ -1,18 +1,19 @@
 //! Storage and engine, put together from what is configured.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mintcode_core::engine::{Engine, EngineBuilder, Issuer, Support};
 use mintcode_core::ports::Clock;
-use mintcode_store::{OpenError, Secrets, SqliteStore};
+use mintcode_store::{DatabaseUrl, PostgresStore, Secrets, SqliteStore};
 use mintcode_supplier::rest::RestSupplier;
 use secrecy::SecretString;
 use url::Url;
 
-use crate::config::{Database, Sources, SupplierSettings};
+use crate::config::{Sources, SupplierSettings};
 use crate::exit::{Failure, chain};
+use crate::store::Store;
 use crate::system::{SystemClock, SystemEntropy};
 
 /// How long an answer to a purchase is listened for after the engine went on without it.
@@ -20,29 +21,33 @@ const LATE_ANSWERS: Duration = Duration::from_secs(60);
 
 /// Opens the configured database, which has to be there: a command that looks or mints makes none by a slip of the
 /// working directory.
-pub(crate) fn open_existing(sources: &Sources) -> Result<Arc<SqliteStore>, Failure> {
-    existing(sources)?;
-    open(sources)
+pub(crate) async fn open_existing(sources: &Sources) -> Result<Store, Failure> {
+    if let DatabaseUrl::Sqlite(path) = sources.database()? {
+        existing_file(&path)?;
+    }
+    open(sources).await
 }
 
-/// The file of the configured database, which has to be there.
-pub(crate) fn existing(sources: &Sources) -> Result<PathBuf, Failure> {
-    let Database { path } = sources.database()?;
+/// Fails where there is no file, with what to do about it.
+pub(crate) fn existing_file(path: &Path) -> Result<(), Failure> {
     if path.exists() {
-        return Ok(path);
+        return Ok(());
     }
     let path = path.display();
     Err(Failure::work(format!(
         "there is no database {path}; name it with --database-url or MINTCODE_DATABASE_URL,\n\
-             or make it with `mintcode sku apply FILE.toml`"
+         or make it with `mintcode sku apply FILE.toml`"
     )))
 }
 
 /// Opens the configured database beside whoever uses it, or makes it. Without a voucher secret it is opened all the
 /// same, and only what is sealed cannot be read: many commands need none of it.
-pub(crate) fn open(sources: &Sources) -> Result<Arc<SqliteStore>, Failure> {
+pub(crate) async fn open(sources: &Sources) -> Result<Store, Failure> {
     let secrets = given_secrets(sources)?;
-    opened(SqliteStore::open(sources.database()?.path, secrets.as_ref()))
+    match sources.database()? {
+        DatabaseUrl::Sqlite(path) => Store::of_file(SqliteStore::open(path, secrets.as_ref())),
+        DatabaseUrl::Postgres(url) => Store::of_server(PostgresStore::open(&url, secrets.as_ref()).await),
+    }
 }
 
 /// What opens and seals the database's documents.
@@ -55,32 +60,45 @@ pub(crate) fn given_secrets(sources: &Sources) -> Result<Option<Secrets>, Failur
     if sources.is_given("voucher.secret") { secrets(sources).map(Some) } else { Ok(None) }
 }
 
-/// What became of opening a database, in words.
-pub(crate) fn opened(store: Result<SqliteStore, OpenError>) -> Result<Arc<SqliteStore>, Failure> {
-    store.map(Arc::new).map_err(|error| Failure::work(chain(&error)))
+/// Opens a database to serve it.
+pub(crate) async fn open_serving(database: &DatabaseUrl, secrets: &Secrets) -> Result<Store, Failure> {
+    match database {
+        DatabaseUrl::Sqlite(path) => Store::of_file(SqliteStore::open_serving(path, secrets)),
+        DatabaseUrl::Postgres(url) => Store::of_server(PostgresStore::open_serving(url, secrets).await),
+    }
 }
 
 /// What mints into `store`.
-pub(crate) fn issuer(sources: &Sources, store: &Arc<SqliteStore>) -> Result<Issuer, Failure> {
-    let (store, clock) = (Arc::clone(store), Arc::new(SystemClock));
-    let keys = sources.voucher_keys()?;
-    Ok(Issuer::new(store, clock, Arc::new(SystemEntropy), keys, sources.shape(None)?))
+pub(crate) fn issuer(sources: &Sources, store: &Store) -> Result<Issuer, Failure> {
+    let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
+    let (keys, shape) = (sources.voucher_keys()?, sources.shape(None)?);
+    Ok(match store {
+        Store::Sqlite(store) => Issuer::new(Arc::clone(store), clock, entropy, keys, shape),
+        Store::Postgres(store) => Issuer::new(Arc::clone(store), clock, entropy, keys, shape),
+    })
 }
 
 /// What does support work on `store`, beside whoever serves it.
-pub(crate) fn support(sources: &Sources, store: &Arc<SqliteStore>) -> Result<Support, Failure> {
-    let rules = Arc::new(sources.rules()?);
-    Ok(Support::new(Arc::clone(store), issuer(sources, store)?, rules))
+pub(crate) fn support(sources: &Sources, store: &Store) -> Result<Support, Failure> {
+    let (issuer, rules) = (issuer(sources, store)?, Arc::new(sources.rules()?));
+    Ok(match store {
+        Store::Sqlite(store) => Support::new(Arc::clone(store), issuer, rules),
+        Store::Postgres(store) => Support::new(Arc::clone(store), issuer, rules),
+    })
 }
 
 /// An engine over `store` that has no supplier yet.
 pub(crate) fn builder(
     sources: &Sources,
-    store: &Arc<SqliteStore>,
+    store: &Store,
     clock: &Arc<dyn Clock>,
 ) -> Result<EngineBuilder, Failure> {
-    let (store, clock) = (Arc::clone(store), Arc::clone(clock));
-    let engine = Engine::builder(store, clock, Arc::new(SystemEntropy), sources.voucher_keys()?);
+    let (clock, entropy, keys) = (Arc::clone(clock), Arc::new(SystemEntropy), sources.voucher_keys()?);
+    let engine = match store {
+        // The lock beside the file keeps every other server away.
+        Store::Sqlite(store) => Engine::builder(Arc::clone(store), clock, entropy, keys).alone(),
+        Store::Postgres(store) => Engine::builder(Arc::clone(store), clock, entropy, keys),
+    };
     Ok(engine.shape(sources.shape(None)?).rules(sources.rules()?))
 }
 

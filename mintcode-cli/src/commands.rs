@@ -43,7 +43,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Redeem(arguments) => wait_for(redeem::run(arguments)),
         Command::Doctor(arguments) => wait_for(doctor::run(arguments, config)),
         Command::Backup(arguments) => backup::run(&arguments, config),
-        Command::Migrate(arguments) => migrate::run(&arguments, config),
+        Command::Migrate(arguments) => wait_for(migrate::run(arguments, config)),
         Command::Simulator(arguments) => wait_for(simulator::run(arguments, config)),
     }
 }

@@ -13,6 +13,6 @@ mod sources;
 mod tests;
 mod value;
 
-pub(crate) use self::settings::{Database, LogSettings, SupplierSettings};
+pub(crate) use self::settings::{LogSettings, SupplierSettings};
 pub(crate) use self::sources::{Flag, Sources};
 pub(crate) use self::value::{Address, LogFormat};

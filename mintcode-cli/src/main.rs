@@ -14,6 +14,7 @@ mod logging;
 mod money;
 mod output;
 mod server;
+mod store;
 mod system;
 mod time;
 mod toml_place;

@@ -16,7 +16,7 @@ pub use clock::{Clock, Entropy};
 pub use orphans::Orphans;
 pub use reports::{AlertRow, Alerts, LedgerTotal, PlanTotal, RedemptionSearch, Reports};
 pub use storage::{
-    Adopt, Begin, BeginBy, Begun, Claims, Commit, Inbox, InboxItem, Observed, Storage, StorageError,
+    Adopt, Begin, BeginBy, Begun, Claims, Commit, Inbox, InboxItem, News, Observed, Storage, StorageError,
 };
 #[cfg(feature = "mock")]
 pub use supplier::MockSupplier;

@@ -74,12 +74,22 @@ impl Default for Site {
 /// ```
 pub fn router(app: App) -> Router {
     let shared = Shared(Arc::new(app));
-    Router::new()
+    let routes = Router::new()
         .merge(pages::routes())
         .merge(redeem::routes())
         .merge(events::routes())
         .merge(health::routes())
-        .merge(admin::routes(&shared))
+        .merge(admin::routes(&shared));
+    dressed(routes, shared)
+}
+
+/// The routes of a process that only drives redemptions: whether it lives, and whether it can do its work.
+pub fn worker_router(app: App) -> Router {
+    dressed(health::routes(), Shared(Arc::new(app)))
+}
+
+fn dressed(routes: Router<Shared>, shared: Shared) -> Router {
+    routes
         .fallback(async || ApiError::new(Slug::NotFound))
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
         .layer(CatchPanicLayer::custom(|_| ApiError::new(Slug::Internal).into_response()))

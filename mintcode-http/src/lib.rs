@@ -33,5 +33,5 @@ mod view;
 
 pub use self::address::{BadProxy, Proxy};
 pub use self::alert_webhook::{WebhookAlerts, WebhookError};
-pub use self::app::{App, Site, router};
+pub use self::app::{App, Site, router, worker_router};
 pub use self::serve::serve;

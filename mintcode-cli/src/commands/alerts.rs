@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use mintcode_core::alert::Alert;
 use mintcode_core::engine::{SupportError, acknowledge as acknowledge_alert};
 use mintcode_core::money::Amount;
-use mintcode_core::ports::{AlertRow, Alerts, Clock};
+use mintcode_core::ports::{AlertRow, Clock};
 use mintcode_core::span;
 
 use crate::args::{Cli, DatabaseArgs};
@@ -66,7 +66,7 @@ pub(crate) async fn run(action: Action, config: Option<&Path>) -> Result<(), Fai
 
 async fn list(arguments: &ListArguments, config: Option<&Path>) -> Result<(), Failure> {
     let sources = Cli::sources(config, &[arguments.database.flag()])?;
-    let store = backend::open_existing(&sources)?;
+    let store = backend::open_existing(&sources).await?;
     let alerts = store.alerts(!arguments.all, arguments.limit).await;
     let alerts = alerts.map_err(|error| Failure::because("the alerts cannot be read", &error))?;
     if arguments.json {
@@ -88,7 +88,7 @@ fn row(row: &AlertRow) -> [String; 5] {
 
 async fn acknowledge(arguments: &AckArguments, config: Option<&Path>) -> Result<(), Failure> {
     let sources = Cli::sources(config, &[arguments.database.flag()])?;
-    let store = backend::open_existing(&sources)?;
+    let store = backend::open_existing(&sources).await?;
     let id = arguments.id;
     let cleared = acknowledge_alert(&*store, id, SystemClock.now()).await;
     cleared.map_err(|error| match error {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use mintcode_store::BackupSummary;
+use mintcode_store::{BackupSummary, DatabaseUrl};
 use serde_json::json;
 
 use crate::args::{Cli, DatabaseArgs};
@@ -30,7 +30,12 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, config: Option<&Path>) -> Result<(), Failure> {
     let Arguments { file, json, database } = arguments;
     let sources = Cli::sources(config, &[database.flag()])?;
-    let path = backend::existing(&sources)?;
+    let DatabaseUrl::Sqlite(path) = sources.database()? else {
+        return Err(Failure::usage(
+            "a PostgreSQL database is backed up with its own tools, such as `pg_dump`",
+        ));
+    };
+    backend::existing_file(&path)?;
     let made = mintcode_store::sqlite::backup(&path, file);
     let BackupSummary { bytes, schema } = made.map_err(|error| Failure::work(chain(&error)))?;
     if *json {

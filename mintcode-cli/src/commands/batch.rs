@@ -91,7 +91,7 @@ pub(crate) async fn run(action: Action, config: Option<&Path>) -> Result<(), Fai
         Action::Void(arguments) => &arguments.batch.database,
     };
     let sources = Cli::sources(config, &[database.flag()])?;
-    let store = backend::open_existing(&sources)?;
+    let store = backend::open_existing(&sources).await?;
     let issuer = backend::issuer(&sources, &store)?;
     match action {
         Action::List(arguments) => list(&arguments, &issuer).await,

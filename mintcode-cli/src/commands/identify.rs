@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use clap::Args;
-use mintcode_core::ports::Catalogue;
 use mintcode_core::voucher::{Label, VoucherCode, identify};
 use serde_json::json;
 
@@ -58,7 +57,7 @@ pub(crate) async fn run(arguments: Arguments, config: Option<&Path>) -> Result<(
 }
 
 async fn stored_labels(sources: &Sources) -> Result<Vec<Label>, Failure> {
-    let store = backend::open_existing(sources)?;
+    let store = backend::open_existing(sources).await?;
     let skus = store.skus().await.map_err(|error| Failure::because("the SKUs cannot be read", &error))?;
     Ok(skus.into_iter().map(|sku| sku.label).collect())
 }

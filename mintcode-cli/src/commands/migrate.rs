@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::Args;
-use mintcode_store::SqliteStore;
+use mintcode_store::{DatabaseUrl, PostgresStore, SqliteStore};
 use serde_json::json;
 
 use crate::args::{Cli, DatabaseArgs};
@@ -22,22 +22,28 @@ pub(crate) struct Arguments {
     database: DatabaseArgs,
 }
 
-pub(crate) fn run(arguments: &Arguments, config: Option<&Path>) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: Arguments, config: Option<&Path>) -> Result<(), Failure> {
     let Arguments { json, database } = arguments;
     let sources = Cli::sources(config, &[database.flag()])?;
-    let path = sources.database()?.path;
     let secrets = backend::given_secrets(&sources)?;
-    let (from, to) =
-        SqliteStore::migrate(&path, secrets.as_ref()).map_err(|error| Failure::work(chain(&error)))?;
-    if *json {
+    let (name, (from, to)) = match sources.database()? {
+        DatabaseUrl::Sqlite(path) => {
+            let done = SqliteStore::migrate(&path, secrets.as_ref());
+            (path.display().to_string(), done.map_err(|error| Failure::work(chain(&error)))?)
+        }
+        DatabaseUrl::Postgres(url) => {
+            let done = PostgresStore::migrate(&url, secrets.as_ref()).await;
+            (url.to_string(), done.map_err(|error| Failure::work(chain(&error)))?)
+        }
+    };
+    if json {
         output::json(&json!({ "from": from, "to": to }))?;
         return Ok(());
     }
-    let path = path.display();
     output::line(&match from {
-        None => format!("{path} was made with schema {to}"),
-        Some(from) if from == to => format!("{path} has schema {to} already"),
-        Some(from) => format!("{path} was brought from schema {from} to schema {to}"),
+        None => format!("{name} was made with schema {to}"),
+        Some(from) if from == to => format!("{name} has schema {to} already"),
+        Some(from) => format!("{name} was brought from schema {from} to schema {to}"),
     })?;
     Ok(())
 }

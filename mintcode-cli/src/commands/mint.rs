@@ -67,14 +67,14 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: Arguments, config: Option<&Path>) -> Result<(), Failure> {
     let [length, label_length, label_pos] = arguments.shape.flags();
     let sources = Cli::sources(config, &[length, label_length, label_pos, arguments.database.flag()])?;
-    let store = backend::open_existing(&sources)?;
+    let store = backend::open_existing(&sources).await?;
     let issuer = backend::issuer(&sources, &store)?;
     match (&arguments.import, arguments.count) {
         (Some(file), _) => import(&arguments, file, &issuer).await?,
         (None, Some(count)) => mint(&arguments, count, &issuer).await?,
         (None, None) => return Err(Failure::usage("--count or --import is needed")),
     }
-    store.close().await.map_err(|error| Failure::because("the database cannot be closed", &error))
+    store.close().await
 }
 
 async fn mint(arguments: &Arguments, count: u32, issuer: &Issuer) -> Result<(), Failure> {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::{Args, Subcommand};
 use mintcode_core::ids::{PlanId, SkuId};
-use mintcode_core::ports::{Catalogue, PlanChange, SkuError};
+use mintcode_core::ports::{PlanChange, SkuError};
 
 use crate::args::{Cli, DatabaseArgs};
 use crate::exit::{Failure, chain};
@@ -40,7 +40,7 @@ pub(crate) async fn run(action: Action, config: Option<&Path>) -> Result<(), Fai
     };
     let Arguments { sku, plan, json, database } = arguments;
     let sources = Cli::sources(config, &[database.flag()])?;
-    let store = backend::open_existing(&sources)?;
+    let store = backend::open_existing(&sources).await?;
     let change = PlanChange { enabled: Some(enabled), ..PlanChange::default() };
     let changed = store.change_plan(&sku, &plan, change).await.map_err(|error| match error {
         SkuError::NoSku => Failure::work(format!("there is no SKU {sku}; `mintcode sku list` shows them")),

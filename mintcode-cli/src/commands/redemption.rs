@@ -103,7 +103,7 @@ pub(crate) async fn run(action: Action, config: Option<&Path>) -> Result<(), Fai
         Action::Explain(arguments) => &arguments.of.database,
     };
     let sources = Cli::sources(config, &[database.flag()])?;
-    let store = backend::open_existing(&sources)?;
+    let store = backend::open_existing(&sources).await?;
     let support = backend::support(&sources, &store)?;
     match action {
         Action::List(arguments) => list(&arguments, &support).await,

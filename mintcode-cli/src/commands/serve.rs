@@ -1,4 +1,4 @@
-//! `mintcode serve`: everything in one process.
+//! `mintcode serve`: everything in one process, or, on a database that several share, one part of it.
 
 mod sandbox;
 
@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use mintcode_core::engine::{Engine, Issuer};
+use mintcode_core::engine::Engine;
 use mintcode_core::ports::Clock;
 use mintcode_core::ports::vouchers::SecretUse;
 use mintcode_http::{App, Proxy, Site, WebhookAlerts};
-use mintcode_store::SqliteStore;
+use mintcode_store::DatabaseUrl;
 use secrecy::SecretString;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -22,6 +22,7 @@ use crate::args::{Cli, DatabaseArgs};
 use crate::config::{Flag, Sources, SupplierSettings};
 use crate::exit::Failure;
 use crate::server::{self, Signals};
+use crate::store::Store;
 use crate::system::{SystemClock, SystemEntropy};
 use crate::{backend, logging, output};
 
@@ -30,7 +31,10 @@ use crate::{backend, logging, output};
 Needs MINTCODE_ADMIN_API_KEY, MINTCODE_VOUCHER_SECRET, MINTCODE_SUPPLIER_URL and MINTCODE_SUPPLIER_API_KEY, or the \
 same in mintcode.toml; with --sandbox it needs nothing. Ctrl-C ends it cleanly.
   mintcode serve --sandbox
-  mintcode serve --listen 0.0.0.0:8080 --database-url sqlite:/var/lib/mintcode/mintcode.db")]
+  mintcode serve --listen 0.0.0.0:8080 --database-url sqlite:/var/lib/mintcode/mintcode.db
+  mintcode serve --role api --database-url postgres://mint:SECRET@db/mintcode      any number of these
+  mintcode serve --role worker --listen 127.0.0.1:8081 --database-url postgres://mint:SECRET@db/mintcode   and of these, \
+with the same settings")]
 pub(crate) struct Arguments {
     /// Run the whole product with a simulated supplier, demo SKUs and ten vouchers; keeps nothing unless
     /// --database-url is given.
@@ -56,37 +60,40 @@ enum Role {
     All,
     /// The API and the pages alone; needs PostgreSQL.
     Api,
-    /// The worker alone; needs PostgreSQL.
+    /// The worker alone, which listens for nothing but /healthz and /readyz; needs PostgreSQL.
     Worker,
 }
 
 pub(crate) async fn run(arguments: Arguments, config: Option<&Path>) -> Result<(), Failure> {
-    if arguments.role != Role::All {
+    let flags: [Flag<'_>; 2] =
+        [("listen", "--listen", arguments.listen.as_deref()), arguments.database.flag()];
+    let mut sources = Cli::sources(config, &flags)?;
+    let (role, json) = (arguments.role, arguments.json);
+    if role != Role::All && arguments.sandbox {
+        return Err(Failure::usage("a sandbox is everything at once, so leave --role away"));
+    }
+    let sandbox = arguments.sandbox.then(|| Sandbox::prepare(&mut sources));
+    sources.check()?;
+    let database = sources.database()?;
+    if role != Role::All && !matches!(database, DatabaseUrl::Postgres(_)) {
         return Err(Failure::usage(
             "--role api and --role worker need PostgreSQL; a SQLite file has one server, so leave --role away",
         ));
     }
-    let flags: [Flag<'_>; 2] =
-        [("listen", "--listen", arguments.listen.as_deref()), arguments.database.flag()];
-    let mut sources = Cli::sources(config, &flags)?;
-    let sandbox = arguments.sandbox.then(|| Sandbox::prepare(&mut sources));
-    sources.check()?;
     let plan = ServePlan::read(&sources, sandbox.as_ref())?;
     logging::start(sources.log()?);
 
     let signals = Signals::new()?;
     let (listener, url) = server::listen(&sources.listen()?).await?;
     if let Some(sandbox) = sandbox {
-        return in_sandbox(sandbox, plan, &sources, listener, &url, signals, arguments.json).await;
+        return in_sandbox(sandbox, plan, &sources, listener, &url, signals, json).await;
     }
-    let store =
-        backend::opened(SqliteStore::open_serving(sources.database()?.path, &backend::secrets(&sources)?))?;
+    let store = backend::open_serving(&database, &backend::secrets(&sources)?).await?;
     let announce = async {
-        let announced =
-            if arguments.json { output::json(&json!({ "url": url })) } else { output::line(&url) };
+        let announced = if json { output::json(&json!({ "url": url })) } else { output::line(&url) };
         announced.map_err(Failure::from)
     };
-    Server::build(plan, &sources, &store)?.run(listener, signals, announce).await
+    Parts::build(plan, &sources, &store)?.run(role, listener, signals, announce).await
 }
 
 /// What a server needs to know, read before anything is opened.
@@ -124,29 +131,26 @@ async fn in_sandbox(
     let store = sandbox.open(sources).await?;
     plan.suppliers.push(sandbox.start_supplier(sources).await?);
     let admin_key = plan.admin_key.clone();
-    let server = Server::build(plan, sources, &store)?;
-    let issuer = server.issuer.clone();
-    let announce = sandbox.announce(issuer, url, &admin_key, json);
-    let result = server.run(listener, signals, announce).await;
+    let parts = Parts::build(plan, sources, &store)?;
+    let announce = sandbox.announce(parts.engine.issuer(), url, &admin_key, json);
+    let result = parts.run(Role::All, listener, signals, announce).await;
     sandbox.stop().await;
     result
 }
 
 /// Everything put together, not yet running.
-struct Server {
-    store: Arc<SqliteStore>,
+struct Parts {
+    store: Store,
     engine: Engine,
-    issuer: Issuer,
     app: App,
 }
 
-impl Server {
-    fn build(plan: ServePlan, sources: &Sources, store: &Arc<SqliteStore>) -> Result<Self, Failure> {
+impl Parts {
+    fn build(plan: ServePlan, sources: &Sources, store: &Store) -> Result<Self, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let timing = sources.timing()?;
         let timeout: Duration = timing.buy_timeout;
-        // The lock beside the file keeps every other server away.
-        let mut engine = backend::builder(sources, store, &clock)?.timing(timing).alone();
+        let mut engine = backend::builder(sources, store, &clock)?.timing(timing);
         if let Some(sink) = plan.alerts {
             engine = engine.alerts(Arc::new(sink));
         }
@@ -164,12 +168,12 @@ impl Server {
             site: plan.site,
             trusted_proxies: plan.trusted_proxies,
         };
-        Ok(Self { store: Arc::clone(store), issuer: engine.issuer(), engine, app })
+        Ok(Self { store: store.clone(), engine, app })
     }
 
     /// Refuses to serve vouchers that nobody could redeem.
     async fn check_secrets(&self) -> Result<(), Failure> {
-        let missing = self.issuer.missing_secrets().await;
+        let missing = self.engine.issuer().missing_secrets().await;
         let missing = missing.map_err(|error| Failure::because("the vouchers cannot be counted", &error))?;
         let Some(SecretUse { secret, live_vouchers, unsealed_batches }) = missing.first() else {
             return Ok(());
@@ -185,15 +189,17 @@ impl Server {
     /// requests, no new turns, nothing left unwritten. `announce` runs when everything else does.
     async fn run(
         self,
+        role: Role,
         listener: TcpListener,
         mut signals: Signals,
         announce: impl Future<Output = Result<(), Failure>>,
     ) -> Result<(), Failure> {
         self.check_secrets().await?;
-        let Self { store, engine, issuer: _, app } = self;
+        let Self { store, engine, app } = self;
         let stop = CancellationToken::new();
-        let mut running = engine.start();
-        let router = mintcode_http::router(app);
+        let mut running = if role == Role::Api { engine.attend() } else { engine.start() };
+        let router =
+            if role == Role::Worker { mintcode_http::worker_router(app) } else { mintcode_http::router(app) };
         let mut http = tokio::spawn(mintcode_http::serve(listener, router, stop.clone().cancelled_owned()));
 
         let mut is_http_over = false;
@@ -226,7 +232,7 @@ impl Server {
             tracing::warn!(%error, "the HTTP server did not end well");
         }
         running.stop().await;
-        store.close().await.map_err(|error| Failure::because("the database cannot be closed", &error))?;
+        store.close().await?;
         result
     }
 }

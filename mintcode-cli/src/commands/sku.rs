@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use mintcode_core::ids::SkuId;
-use mintcode_core::ports::{Catalogue, Put, SkuError};
+use mintcode_core::ports::{Put, SkuError};
 use mintcode_core::sku::Sku;
 
 pub(super) use self::file::SkuFile;
@@ -92,10 +92,10 @@ async fn apply(arguments: &ApplyArguments, config: Option<&Path>) -> Result<(), 
     for (index, sku) in file.skus.iter().enumerate() {
         deny.check(sku).map_err(|errors| file.refused(index, &SkuError::Denied(errors)))?;
     }
-    let store = backend::open(&sources)?;
+    let store = backend::open(&sources).await?;
     let applied = store.put_skus(file.skus.clone(), Put::Apply).await;
     let applied = applied.map_err(|(index, error)| file.refused(index, &error))?;
-    store.close().await.map_err(|error| Failure::because("the database cannot be closed", &error))?;
+    store.close().await?;
     if arguments.json {
         return Ok(output::json(&file.skus)?);
     }
@@ -106,7 +106,7 @@ async fn apply(arguments: &ApplyArguments, config: Option<&Path>) -> Result<(), 
 
 async fn list(arguments: &ListArguments, config: Option<&Path>) -> Result<(), Failure> {
     let sources = Cli::sources(config, &[arguments.database.flag()])?;
-    let store = backend::open_existing(&sources)?;
+    let store = backend::open_existing(&sources).await?;
     let skus = store.skus().await.map_err(|error| Failure::because("the SKUs cannot be read", &error))?;
     if arguments.json {
         return Ok(output::json(&skus)?);
@@ -135,7 +135,7 @@ fn row(sku: &Sku) -> [String; 7] {
 
 async fn show(arguments: &OneArguments, config: Option<&Path>) -> Result<(), Failure> {
     let sources = Cli::sources(config, &[arguments.database.flag()])?;
-    let store = backend::open_existing(&sources)?;
+    let store = backend::open_existing(&sources).await?;
     let id = &arguments.id;
     let found = store.sku(id).await.map_err(|error| Failure::because("the SKU cannot be read", &error))?;
     let sku = found.ok_or_else(|| unknown(id))?;
@@ -148,7 +148,7 @@ async fn show(arguments: &OneArguments, config: Option<&Path>) -> Result<(), Fai
 
 async fn delete(arguments: &OneArguments, config: Option<&Path>) -> Result<(), Failure> {
     let sources = Cli::sources(config, &[arguments.database.flag()])?;
-    let store = backend::open_existing(&sources)?;
+    let store = backend::open_existing(&sources).await?;
     let id = &arguments.id;
     store.archive_sku(id).await.map_err(|error| match error {
         SkuError::NoSku => unknown(id),

@@ -47,7 +47,7 @@ pub(crate) async fn run(arguments: Arguments, config: Option<&Path>) -> Result<(
     if from >= to {
         return Err(Failure::usage("--from has to lie before --to"));
     }
-    let store = backend::open_existing(&sources)?;
+    let store = backend::open_existing(&sources).await?;
     let report = Report::read(&*store, &*store, sources.rates()?.selling, from, to).await;
     let report = report.map_err(|error| Failure::because("the books cannot be read", &error))?;
     if arguments.json {

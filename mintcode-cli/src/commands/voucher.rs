@@ -74,9 +74,9 @@ struct Desk {
 }
 
 impl Desk {
-    fn open(database: &DatabaseArgs, config: Option<&Path>) -> Result<Self, Failure> {
+    async fn open(database: &DatabaseArgs, config: Option<&Path>) -> Result<Self, Failure> {
         let sources = Cli::sources(config, &[database.flag()])?;
-        let store = backend::open_existing(&sources)?;
+        let store = backend::open_existing(&sources).await?;
         let issuer = backend::issuer(&sources, &store)?;
         let support = backend::support(&sources, &store)?;
         Ok(Self { sources, issuer, support })
@@ -140,7 +140,7 @@ fn unknown(missing: usize) -> String {
 }
 
 async fn lookup(which: &Which, config: Option<&Path>) -> Result<(), Failure> {
-    let desk = Desk::open(&which.database, config)?;
+    let desk = Desk::open(&which.database, config).await?;
     let currency = desk.support.rules().rates.selling;
     let mut found = Vec::new();
     let mut missing = 0;

@@ -1,6 +1,5 @@
 //! What the values mean to the parts they are for.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use mintcode_core::ids::SupplierName;
@@ -21,12 +20,6 @@ use crate::exit::Failure;
 
 /// The longest time after a committed intent within which its purchase may be sent.
 const LONGEST_SEND_WINDOW: Duration = Duration::from_secs(5);
-
-/// Where the database is.
-pub(crate) struct Database {
-    /// The file.
-    pub(crate) path: PathBuf,
-}
 
 /// How to log.
 pub(crate) struct LogSettings {
@@ -58,10 +51,9 @@ impl Sources {
         Ok(LogSettings { filter: self.required("log")?, format: self.required("log_format")? })
     }
 
-    pub(crate) fn database(&self) -> Result<Database, Failure> {
-        match self.required("database.url")? {
-            DatabaseUrl::Sqlite(path) => Ok(Database { path }),
-        }
+    /// Where the database is.
+    pub(crate) fn database(&self) -> Result<DatabaseUrl, Failure> {
+        self.required("database.url")
     }
 
     /// The voucher secret and those before it.

@@ -266,7 +266,8 @@ impl Setting for DatabaseUrl {
     const IS_SECRET: bool = true;
 
     fn read(value: &Value, _: bool) -> Result<Self, String> {
-        let expected = "a database such as \"sqlite:mintcode.db\"";
+        let expected =
+            "a database such as \"sqlite:mintcode.db\" or \"postgres://USER:PASSWORD@HOST/DATABASE\"";
         text(value, expected)?.parse().map_err(|error| format!("{expected} ({error})"))
     }
 }

@@ -7,17 +7,17 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::driver::Driver;
 use super::issuer::Issuer;
-use super::journal::Journal;
+use super::journal::{Journal, persist};
 use super::notices::Notices;
 use super::post::Post;
 use super::redeemer::{Inner, Labels, Redeemer};
 use super::shift::Shifts;
 use super::steady::SteadyClock;
-use super::supplier_desk::SupplierDesk;
+use super::supplier_desk::{Chain, SupplierDesk};
 use super::support::Support;
 use super::worker::{Command, Orders};
 use crate::ids::SupplierName;
@@ -41,6 +41,7 @@ pub struct Engine {
     support: Support,
     shifts: Shifts,
     commands: mpsc::Receiver<Command>,
+    notices: Notices,
 }
 
 /// Collects the parts of an [`Engine`].
@@ -155,11 +156,38 @@ impl Engine {
     /// Takes over what nobody drives, and drives redemptions from now on.
     #[must_use]
     pub fn start(self) -> Running {
-        let Self { shifts, commands, .. } = self;
+        let Self { shifts, commands, notices, .. } = self;
         let orders = Orders { stop: CancellationToken::new(), drain: CancellationToken::new() };
         let driver = Arc::clone(&shifts.driver);
+        let following = follow(&driver, notices);
         let task = tokio::spawn(shifts.run(commands, orders.clone()));
-        Running { orders, driver, task }
+        Running { orders, driver, task, _following: following }
+    }
+
+    /// Drives nothing: what begins here is driven by the workers of other processes, whose changes are passed on to whoever
+    /// waits for them. For storage that several processes share.
+    #[must_use]
+    pub fn attend(self) -> Running {
+        let Self { shifts, notices, .. } = self;
+        let orders = Orders { stop: CancellationToken::new(), drain: CancellationToken::new() };
+        let driver = Arc::clone(&shifts.driver);
+        let following = follow(&driver, notices);
+        let (attended, stop) = (Arc::clone(&driver), orders.stop.clone());
+        let task = tokio::spawn(async move {
+            let attending = async {
+                // What is shown before anything begins goes by the storage's time as well.
+                let agreed = || attended.clock.agree(&*attended.workers);
+                if let Err(error) = persist("asking storage for its time", agreed).await {
+                    tracing::error!(error = %Chain(&error), "storage does not tell its time");
+                }
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = attending => {}
+            }
+        });
+        Running { orders, driver, task, _following: following }
     }
 }
 
@@ -168,6 +196,13 @@ pub struct Running {
     orders: Orders,
     driver: Arc<Driver>,
     task: JoinHandle<()>,
+    _following: Option<AbortOnDropHandle<()>>,
+}
+
+/// Passes on what other processes store, where storage tells.
+fn follow(driver: &Driver, notices: Notices) -> Option<AbortOnDropHandle<()>> {
+    let news = driver.journal.storage().news()?;
+    Some(AbortOnDropHandle::new(tokio::spawn(notices.follow(news))))
 }
 
 /// How many orders of an account wait for their SMS in this process.
@@ -320,7 +355,7 @@ impl EngineBuilder {
             clock: Arc::clone(&steady),
             entropy: Arc::clone(&self.entropy),
             driver: Arc::clone(&driver),
-            notices,
+            notices: notices.clone(),
             post: Arc::clone(&post),
             commands: sender,
             labels: Mutex::new(Labels::default()),
@@ -351,7 +386,7 @@ impl EngineBuilder {
             sink: self.sink,
             is_alone: self.is_alone,
         };
-        Ok(Engine { redeemer, issuer, support, shifts, commands })
+        Ok(Engine { redeemer, issuer, support, shifts, commands, notices })
     }
 }
 

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, watch};
 
 use crate::ids::RedemptionId;
+use crate::ports::News;
 
 /// How many entries there are before the first sweep of those nobody listens to.
 const FIRST_SWEEP: usize = 64;
@@ -49,6 +51,24 @@ impl Notices {
         }
     }
 
+    /// Tells that nobody knows what is stored.
+    pub(super) fn publish_anything(&self) {
+        for sender in self.lock().senders.values() {
+            sender.send_modify(|_| {});
+        }
+    }
+
+    /// Passes on what other processes store, until storage is gone.
+    pub(super) async fn follow(self, mut news: broadcast::Receiver<News>) {
+        loop {
+            match news.recv().await {
+                Ok(News::Version { redemption, version }) => self.publish(redemption, version),
+                Ok(News::Anything) | Err(RecvError::Lagged(_)) => self.publish_anything(),
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -71,5 +91,24 @@ mod tests {
         assert!(notices.lock().senders.len() <= FIRST_SWEEP + 1);
         notices.publish(kept, 7);
         assert_eq!(*listening.borrow_and_update(), 7);
+    }
+
+    #[tokio::test]
+    async fn what_others_store_wakes_whoever_waits_for_it() {
+        let (notices, entropy) = (Notices::default(), SeededEntropy::new(1));
+        let (one, other) = (RedemptionId::draw(&entropy), RedemptionId::draw(&entropy));
+        let (mut of_one, mut of_other) = (notices.subscribe(one), notices.subscribe(other));
+        let (teller, news) = broadcast::channel(2);
+        teller.send(News::Version { redemption: one, version: 3 }).unwrap();
+        let following = tokio::spawn(notices.follow(news));
+        of_one.changed().await.unwrap();
+        assert_eq!(*of_one.borrow_and_update(), 3);
+        assert!(!of_other.has_changed().unwrap());
+
+        teller.send(News::Anything).unwrap();
+        of_one.changed().await.unwrap();
+        of_other.changed().await.unwrap();
+        drop(teller);
+        following.await.unwrap();
     }
 }

@@ -20,6 +20,8 @@ use crate::voucher::{LabelKeys, Refusal, Shape, VoucherCode, VoucherHash, Vouche
 const LABELS_FOR: Duration = Duration::from_secs(1);
 /// How long a wish is given to show in the answer.
 const WISH_SHOWS_WITHIN: Duration = Duration::from_secs(1);
+/// How often storage is looked at without a notice: another process may have stored the change.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Redeems vouchers. Cheap to clone.
 #[derive(Clone)]
@@ -209,8 +211,11 @@ impl Redeemer {
             if redemption.version != version || redemption.is_final() {
                 return Ok(Some(redemption));
             }
-            match tokio::time::timeout_at(deadline, changes.changed()).await {
+            let next_look = deadline.min(tokio::time::Instant::now() + LOOK_EVERY);
+            match tokio::time::timeout_at(next_look, changes.changed()).await {
                 Ok(Ok(())) => {}
+                // What another process stored may not have been heard of.
+                Err(_) if next_look < deadline => {}
                 Ok(Err(_)) | Err(_) => return Ok(Some(redemption)),
             }
         }

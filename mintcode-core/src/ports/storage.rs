@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast;
 
 use super::supplier::{BoxError, Wanted};
 use crate::alert::AlertChange;
@@ -230,6 +231,20 @@ pub struct Claims {
     pub other_send_window: Option<DateTime<Utc>>,
 }
 
+/// What another process may have stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// A version of a redemption.
+    Version {
+        /// The redemption.
+        redemption: RedemptionId,
+        /// The version.
+        version: u64,
+    },
+    /// More than is told one by one, or nobody knows what: whoever waits for anything had better look.
+    Anything,
+}
+
 /// Keeps redemptions and the vouchers they change.
 ///
 /// Every method is one transaction: it happens whole or not at all, its answer comes after it is durable, and no
@@ -336,4 +351,10 @@ pub trait Storage: Send + Sync {
 
     /// The newest claimed order at a supplier, orphans included.
     async fn newest_order(&self, supplier: &SupplierName) -> Result<Option<OrderId>, StorageError>;
+
+    /// What other processes store from now on, where storage is shared and tells. What is lost on the way, or told twice, only
+    /// costs time: readers look at storage, now and then without being told.
+    fn news(&self) -> Option<broadcast::Receiver<News>> {
+        None
+    }
 }

@@ -12,9 +12,10 @@ use mintcode_core::voucher::{
 };
 use rusqlite::Connection;
 
-use super::commit::{insert_event, phase, standing};
+use super::commit::{insert_event, phase};
 use super::redemptions::{execute, load, row};
 use super::{alerts, books, catalogue, counters, outlook, vouchers};
+use crate::columns::standing;
 use crate::rows::{Row, count, json, micros};
 use crate::vault::Vault;
 

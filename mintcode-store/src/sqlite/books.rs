@@ -2,8 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use mintcode_core::ids::{PlanId, RedemptionId, SupplierName};
-use mintcode_core::ledger::{Book, Booked, Entry, Kind};
-use mintcode_core::money::Amount;
+use mintcode_core::ledger::{Booked, Entry};
 use mintcode_core::order::OrderId;
 use mintcode_core::ports::reports::LedgerTotal;
 use mintcode_core::ports::storage::StorageError;
@@ -11,9 +10,8 @@ use mintcode_core::redemption::Redemption;
 use rusqlite::Connection;
 
 use super::redemptions::{execute, rows};
+use crate::books::{DAY_MICROS, EntryRow, TotalRow};
 use crate::rows::{Row, count, micros};
-
-const DAY_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
 
 /// Books `entries` with the change that made `redemption` what it is.
 pub(super) fn insert(
@@ -73,73 +71,26 @@ pub(super) fn of_redemption(connection: &Connection, id: RedemptionId) -> Result
     rows(connection, sql, [id.to_string()], read)?.into_iter().map(|row| row.read(id)).collect()
 }
 
-struct EntryRow {
-    attempt: u32,
-    book: String,
-    kind: String,
-    order: String,
-    plan: Option<String>,
-    supplier: Option<String>,
-    amount: i64,
-    currency: String,
-    value: i64,
-    sku: String,
-    booked_at: i64,
-}
-
-impl EntryRow {
-    fn read(self, redemption: RedemptionId) -> Result<Booked, StorageError> {
-        let row = Row::of("ledger", &redemption);
-        Ok(Booked {
-            redemption,
-            sku: row.parse(&self.sku)?,
-            at: row.time(self.booked_at)?,
-            entry: Entry {
-                book: Book::read(&self.book).ok_or_else(|| row.corrupt())?,
-                kind: Kind::read(&self.kind).ok_or_else(|| row.corrupt())?,
-                attempt: self.attempt,
-                supplier: row.parse_option(self.supplier.as_deref())?,
-                order: Some(self.order).filter(|order| !order.is_empty()).map(OrderId::new),
-                plan: row.parse_option(self.plan.as_deref())?,
-                amount: Amount::from_micros(self.amount),
-                currency: row.parse(&self.currency)?,
-                value: Amount::from_micros(self.value),
-            },
-        })
-    }
-}
-
 /// The totals of what was booked from `from` until before `to`.
 pub(super) fn totals(
     connection: &Connection,
     from: DateTime<Utc>,
     to: DateTime<Utc>,
 ) -> Result<Vec<LedgerTotal>, StorageError> {
-    // Summed in two halves: where SQLite's own sum does not fit, it names no row and looks like a database that is away.
     let sql = "SELECT booked_at / ?3, sku, plan, book, kind, count(*), sum(value / 4294967296), sum(value % 4294967296)
                FROM ledger WHERE booked_at >= ?1 AND booked_at < ?2 GROUP BY 1, 2, 3, 4, 5";
     let found = rows(connection, sql, (micros(from), micros(to), DAY_MICROS), |row| {
-        let half = |index| row.get::<_, i64>(index).map(i128::from);
-        let value = half(6)? * 4_294_967_296 + half(7)?;
-        let names: (String, Option<String>, String, String) =
-            (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
-        Ok((row.get::<_, i64>(0)?, names, row.get::<_, i64>(5)?, value))
-    })?;
-    let mut totals = found
-        .into_iter()
-        .map(|(day, (sku, plan, book, kind), entries, value)| {
-            let row = Row::of("ledger", &sku);
-            Ok(LedgerTotal {
-                day: row.time(day.saturating_mul(DAY_MICROS))?.date_naive(),
-                sku: row.parse(&sku)?,
-                plan: row.parse_option(plan.as_deref())?,
-                book: Book::read(&book).ok_or_else(|| row.corrupt())?,
-                kind: Kind::read(&kind).ok_or_else(|| row.corrupt())?,
-                entries: u64::try_from(entries).map_err(|_| row.corrupt())?,
-                value: Amount::from_micros(i64::try_from(value).map_err(|_| row.corrupt())?),
-            })
+        Ok(TotalRow {
+            day: row.get(0)?,
+            sku: row.get(1)?,
+            plan: row.get(2)?,
+            book: row.get(3)?,
+            kind: row.get(4)?,
+            entries: row.get(5)?,
+            halves: (row.get(6)?, row.get(7)?),
         })
-        .collect::<Result<Vec<_>, StorageError>>()?;
+    })?;
+    let mut totals = found.into_iter().map(TotalRow::read).collect::<Result<Vec<_>, _>>()?;
     totals.sort();
     Ok(totals)
 }

@@ -7,8 +7,9 @@ use mintcode_core::redemption::Wish;
 use mintcode_core::voucher::{VoidReason, Voucher, VoucherEvent, VoucherHash, VoucherState};
 use rusqlite::Connection;
 
-use super::redemptions::{append_inbox, execute, row, sealed_item};
+use super::redemptions::{append_inbox, execute, row};
 use super::vouchers;
+use crate::columns::sealed_item;
 use crate::rows::{Row, micros};
 use crate::vault::Vault;
 

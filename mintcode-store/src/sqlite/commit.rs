@@ -6,8 +6,9 @@ use mintcode_core::redemption::{AttemptRow, Phase, Redemption};
 use mintcode_core::voucher::{Voucher, VoucherEvent};
 use rusqlite::Connection;
 
-use super::redemptions::{Claimant, claimant, execute, row, size};
+use super::redemptions::{Claimant, claimant, execute, row};
 use super::{alerts, books, outlook, vouchers};
+use crate::columns::{size, standing};
 use crate::rows::{Row, count, json, micros};
 use crate::vault::Vault;
 
@@ -196,20 +197,6 @@ pub(super) fn phase(redemption: &Redemption) -> &'static str {
         // counts as failed, like its status; what is true is in the state.
         Phase::Withheld(_) => "failed",
         ref phase => phase.name(),
-    }
-}
-
-/// What the indexes of redemptions need of its status.
-pub(super) fn standing(redemption: &Redemption) -> &'static str {
-    match redemption.phase {
-        Phase::Delivered(_) => "delivered",
-        Phase::Withheld(_) | Phase::Failed(_) | Phase::Cancelled => "ended",
-        Phase::Queued
-        | Phase::Ordering(_)
-        | Phase::Uncertain(_)
-        | Phase::Waiting(_)
-        | Phase::Releasing(_)
-        | Phase::CoolingDown { .. } => "live",
     }
 }
 

@@ -13,8 +13,9 @@ use mintcode_core::ports::orphans::Orphans;
 use mintcode_core::ports::storage::StorageError;
 use rusqlite::Connection;
 
-use super::redemptions::{claimant, execute, row, rows, size};
+use super::redemptions::{claimant, execute, row, rows};
 use super::{SqliteStore, alerts};
+use crate::columns::{orphan_row, size};
 use crate::rows::{Row, count, micros};
 use crate::vault::Vault;
 
@@ -141,7 +142,7 @@ fn insert(connection: &Connection, vault: &Vault, orphan: &Orphan) -> Result<(),
         micros(orphan.found_at),
         count(orphan.version),
         orphan.settled_at().map(micros),
-        vault.seal(&row_of(supplier.as_str(), orphan.order.id.as_str()), "state", orphan)?,
+        vault.seal(&orphan_row(supplier.as_str(), orphan.order.id.as_str()), "state", orphan)?,
     );
     execute(connection, sql, parameters, || Row::of("orphan", &orphan.order.id)).map(drop)
 }
@@ -156,17 +157,12 @@ pub(super) fn update(connection: &Connection, vault: &Vault, next: &Orphan) -> R
         id.as_str(),
         count(next.version),
         next.settled_at().map(micros),
-        vault.seal(&row_of(next.source.supplier.as_str(), id.as_str()), "state", next)?,
+        vault.seal(&orphan_row(next.source.supplier.as_str(), id.as_str()), "state", next)?,
     );
     match execute(connection, sql, parameters, || Row::of("orphan", id))? {
         0 => Err(StorageError::Conflict),
         _ => Ok(()),
     }
-}
-
-/// As the migration names it that first sealed them.
-fn row_of(supplier: &str, order: &str) -> Row {
-    Row::of("orphan", &format!("{supplier}/{order}"))
 }
 
 fn orphans(
@@ -188,7 +184,7 @@ pub(super) fn one_by_one(
     let found =
         rows(connection, sql, parameters, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
     let read = |(supplier, order, version, state): (String, String, i64, Vec<u8>)| {
-        let row = row_of(&supplier, &order);
+        let row = orphan_row(&supplier, &order);
         let orphan = Orphan { version: row.int(version)?, ..vault.open(&row, "state", &state)? };
         if orphan.order.id == OrderId::new(order) { Ok(orphan) } else { Err(row.corrupt()) }
     };

@@ -8,7 +8,8 @@ use rusqlite::Connection;
 
 use super::commit::insert_event;
 use super::orphans;
-use super::redemptions::{execute, redemption_row, row, rows, size};
+use super::redemptions::{execute, redemption_row, row, rows};
+use crate::columns::size;
 use crate::rows::{Row, count, json, micros};
 use crate::vault::Vault;
 

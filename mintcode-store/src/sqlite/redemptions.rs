@@ -18,6 +18,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::commit::PreparedCommit;
 use super::{SqliteStore, begin, catalogue, counters, outlook, ownership, purge, refused, unavailable};
+use crate::columns::{sealed_item, size};
 use crate::rows::{RedemptionRow, Row, count};
 use crate::vault::Vault;
 
@@ -257,11 +258,6 @@ fn holder(
     id.map(|id| Row::of("redemption", &id).parse(&id)).transpose()
 }
 
-/// What orders ids of different lengths by age.
-pub(super) fn size(order: &OrderId) -> i64 {
-    count(order.as_str().len() as u64)
-}
-
 pub(super) fn load(
     connection: &Connection,
     vault: &Vault,
@@ -281,11 +277,6 @@ pub(super) fn redemption_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Redemp
         next: row.get(5)?,
         state: row.get(6)?,
     })
-}
-
-/// An item for the inbox of `redemption`. Its id is not known before it is stored, so it is bound to the redemption.
-pub(super) fn sealed_item(vault: &Vault, redemption: &str, item: &Inbox) -> Result<Vec<u8>, StorageError> {
-    vault.seal(&Row::of("inbox", redemption), "item", item)
 }
 
 pub(super) fn append_inbox(

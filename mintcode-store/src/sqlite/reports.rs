@@ -14,7 +14,8 @@ use rusqlite::Connection;
 
 use super::redemptions::{redemption_row, row, rows};
 use super::{SqliteStore, books, outlook};
-use crate::rows::{Row, micros};
+use crate::books::PlanRow;
+use crate::rows::micros;
 use crate::vault::Vault;
 
 #[async_trait]
@@ -88,14 +89,6 @@ fn find(
     rows(connection, sql, parameters, redemption_row)?.into_iter().map(|row| row.read(vault)).collect()
 }
 
-struct Counts {
-    attempts: i64,
-    numbers: i64,
-    out_of_stock: i64,
-    with_sms: i64,
-    waited_ms: Option<i64>,
-}
-
 fn plan_totals(
     connection: &Connection,
     from: DateTime<Utc>,
@@ -106,32 +99,16 @@ fn plan_totals(
                FROM attempt JOIN redemption ON redemption.id = attempt.redemption
                WHERE started_at >= ?1 AND started_at < ?2
                GROUP BY sku, plan ORDER BY sku, plan";
-    let read = |row: &rusqlite::Row<'_>| -> rusqlite::Result<(String, String, Counts)> {
-        let counts = Counts {
+    let read = |row: &rusqlite::Row<'_>| {
+        Ok(PlanRow {
+            sku: row.get(0)?,
+            plan: row.get(1)?,
             attempts: row.get(2)?,
             numbers: row.get(3)?,
             out_of_stock: row.get(4)?,
             with_sms: row.get(5)?,
             waited_ms: row.get(6)?,
-        };
-        Ok((row.get(0)?, row.get(1)?, counts))
-    };
-    rows(connection, sql, (micros(from), micros(to)), read)?
-        .into_iter()
-        .map(|(sku, plan, counts)| {
-            let row = Row::of("attempt", &format!("{sku}/{plan}"));
-            Ok(PlanTotal {
-                sku: row.parse(&sku)?,
-                plan: row.parse(&plan)?,
-                attempts: row.int(counts.attempts)?,
-                numbers: row.int(counts.numbers)?,
-                out_of_stock: row.int(counts.out_of_stock)?,
-                with_sms: row.int(counts.with_sms)?,
-                sms_after_ms: counts
-                    .waited_ms
-                    .map(|waited| row.int(waited / counts.with_sms.max(1)))
-                    .transpose()?,
-            })
         })
-        .collect()
+    };
+    rows(connection, sql, (micros(from), micros(to)), read)?.into_iter().map(PlanRow::read).collect()
 }

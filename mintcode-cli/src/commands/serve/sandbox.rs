@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use mintcode_core::engine::{Issuer, MintRequest};
 use mintcode_core::ids::SupplierName;
-use mintcode_core::ports::{Catalogue, Put};
+use mintcode_core::ports::Put;
 use mintcode_core::sku::Sku;
 use mintcode_core::span;
-use mintcode_store::SqliteStore;
+use mintcode_store::{DatabaseUrl, SqliteStore};
 use mintcode_supplier::simulator::{Scenario, Simulator};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, json};
@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::commands::sku::SkuFile;
 use crate::config::{Address, Sources, SupplierSettings};
 use crate::exit::{Failure, chain};
+use crate::store::Store;
 use crate::system::{SystemClock, random_secret};
 use crate::{backend, output, server};
 
@@ -67,18 +68,18 @@ impl Sandbox {
     }
 
     /// Opens the sandbox's database and puts the demo SKUs into it.
-    pub(super) async fn open(&mut self, sources: &Sources) -> Result<Arc<SqliteStore>, Failure> {
+    pub(super) async fn open(&mut self, sources: &Sources) -> Result<Store, Failure> {
         self.sms_after = Some(sources.sandbox_sms_after()?);
         self.skus =
             SkuFile::parse(Path::new("the demo SKUs"), include_str!("demo_skus.toml").to_owned())?.skus;
         let secrets = backend::secrets(sources)?;
         let store = if self.is_kept {
-            let path = sources.database()?.path;
-            let store = backend::opened(SqliteStore::open_serving(&path, &secrets))?;
-            self.refuse_a_real_one(&store, &path).await?;
+            let database = sources.database()?;
+            let store = backend::open_serving(&database, &secrets).await?;
+            self.refuse_a_real_one(&store, &database).await?;
             store
         } else {
-            backend::opened(SqliteStore::open_temporary(&secrets))?
+            Store::of_file(SqliteStore::open_temporary(&secrets))?
         };
         let put = store.put_skus(self.skus.clone(), Put::Apply).await;
         put.map_err(|(_, error)| Failure::because("the demo SKUs cannot be stored", &error))?;
@@ -86,7 +87,7 @@ impl Sandbox {
     }
 
     /// A database that sells anything else belongs to somebody, and no simulated supplier may serve its customers.
-    async fn refuse_a_real_one(&self, store: &SqliteStore, path: &Path) -> Result<(), Failure> {
+    async fn refuse_a_real_one(&self, store: &Store, database: &DatabaseUrl) -> Result<(), Failure> {
         let stored =
             store.skus().await.map_err(|error| Failure::because("the SKUs cannot be read", &error))?;
         if stored.iter().all(|sku| self.skus.iter().any(|demo| demo.id == sku.id)) {
@@ -94,8 +95,11 @@ impl Sandbox {
         }
         Err(Failure::usage(format!(
             "{} is not a sandbox's database: it has SKUs of its own;\n\
-             name another file, or leave --database-url away",
-            path.display()
+             name another one, or leave --database-url away",
+            match database {
+                DatabaseUrl::Sqlite(path) => path.display().to_string(),
+                DatabaseUrl::Postgres(url) => url.to_string(),
+            }
         )))
     }
 

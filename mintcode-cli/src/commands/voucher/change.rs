@@ -62,7 +62,7 @@ pub(crate) struct ResetArguments {
 
 pub(super) async fn void(arguments: &VoidArguments, config: Option<&Path>) -> Result<(), Failure> {
     let VoidArguments { reason, which } = arguments;
-    let desk = Desk::open(&which.database, config)?;
+    let desk = Desk::open(&which.database, config).await?;
     let work = async |voucher| desk.support.void(voucher, reason.clone()).await;
     let told = |voucher: &Voucher| match voucher.state {
         VoucherState::Cancelled => format!("is cancelled ({})", voucher.void.clone().unwrap_or_default()),
@@ -78,7 +78,7 @@ pub(super) async fn extend(arguments: &ExtendArguments, config: Option<&Path>) -
     let from_now = expires_in.map(|life| SystemClock.now() + life);
     let end =
         expires_at.or(from_now).ok_or_else(|| Failure::usage("--expires-at or --expires-in is needed"))?;
-    let desk = Desk::open(&which.database, config)?;
+    let desk = Desk::open(&which.database, config).await?;
     let work = async |voucher| desk.support.extend(voucher, end).await;
     let told = |voucher: &Voucher| {
         let end = voucher
@@ -91,7 +91,7 @@ pub(super) async fn extend(arguments: &ExtendArguments, config: Option<&Path>) -
 
 pub(super) async fn reset(arguments: &ResetArguments, config: Option<&Path>) -> Result<(), Failure> {
     let which = &arguments.which;
-    let desk = Desk::open(&which.database, config)?;
+    let desk = Desk::open(&which.database, config).await?;
     let work = async |voucher| desk.support.reset(voucher).await;
     let told = |voucher: &Voucher| format!("is {} and has all its tries back", voucher.state.name());
     change(&desk, which, "reset", work, told).await

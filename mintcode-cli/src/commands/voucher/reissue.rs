@@ -33,7 +33,7 @@ pub(crate) struct ReissueArguments {
 }
 
 pub(super) async fn run(arguments: &ReissueArguments, config: Option<&Path>) -> Result<(), Failure> {
-    let desk = Desk::open(&arguments.database, config)?;
+    let desk = Desk::open(&arguments.database, config).await?;
     let mut found = desk.find(std::slice::from_ref(&arguments.code)).await?;
     let (Some(trail), true) = (found.pop(), found.is_empty()) else {
         return Err(Failure::usage("name one voucher: each replacement is a matter of its own"));

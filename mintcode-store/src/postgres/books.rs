@@ -1,0 +1,106 @@
+//! The ledger: what is booked is never changed.
+
+use chrono::{DateTime, Utc};
+use mintcode_core::ids::{PlanId, RedemptionId, SupplierName};
+use mintcode_core::ledger::{Booked, Entry};
+use mintcode_core::order::OrderId;
+use mintcode_core::ports::reports::LedgerTotal;
+use mintcode_core::ports::storage::StorageError;
+use mintcode_core::redemption::Redemption;
+
+use super::connection::Connection;
+use super::transaction::{execute, rows};
+use crate::books::{DAY_MICROS, EntryRow, TotalRow};
+use crate::rows::{Row, count, micros};
+
+/// Books `entries` with the change that made `redemption` what it is.
+pub(super) async fn insert(
+    connection: &Connection,
+    redemption: &Redemption,
+    entries: &[Entry],
+    at: DateTime<Utc>,
+) -> Result<(), StorageError> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let sql = "INSERT INTO ledger (redemption, attempt, book, kind, order_id, version, line, sku, plan, supplier, amount,
+                   currency, value, booked_at)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+    let (id, version, at) = (redemption.id.to_string(), count(redemption.version), micros(at));
+    for (line, entry) in (0_i64..).zip(entries) {
+        execute(
+            connection,
+            sql,
+            &[
+                &id,
+                &i64::from(entry.attempt),
+                &entry.book.name(),
+                &entry.kind.name(),
+                &entry.order.as_ref().map_or("", OrderId::as_str),
+                &version,
+                &line,
+                &redemption.sku.as_str(),
+                &entry.plan.as_ref().map(PlanId::as_str),
+                &entry.supplier.as_ref().map(SupplierName::as_str),
+                &entry.amount.micros(),
+                &entry.currency.to_string(),
+                &entry.value.micros(),
+                &at,
+            ],
+            || Row::of("ledger", &format!("{id}/{entry}")),
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+/// What is booked for a redemption, oldest first.
+pub(super) async fn of_redemption(
+    connection: &Connection,
+    id: RedemptionId,
+) -> Result<Vec<Booked>, StorageError> {
+    let sql = "SELECT attempt, book, kind, order_id, plan, supplier, amount, currency, value, sku, booked_at FROM ledger
+               WHERE redemption = $1 ORDER BY version, line";
+    let read = |row: &tokio_postgres::Row| {
+        Ok(EntryRow {
+            attempt: row.try_get(0)?,
+            book: row.try_get(1)?,
+            kind: row.try_get(2)?,
+            order: row.try_get(3)?,
+            plan: row.try_get(4)?,
+            supplier: row.try_get(5)?,
+            amount: row.try_get(6)?,
+            currency: row.try_get(7)?,
+            value: row.try_get(8)?,
+            sku: row.try_get(9)?,
+            booked_at: row.try_get(10)?,
+        })
+    };
+    rows(connection, sql, &[&id.to_string()], read).await?.into_iter().map(|row| row.read(id)).collect()
+}
+
+/// The totals of what was booked from `from` until before `to`.
+pub(super) async fn totals(
+    connection: &Connection,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> Result<Vec<LedgerTotal>, StorageError> {
+    let sql = "SELECT booked_at / $3, sku, plan, book, kind, count(*), sum(value / 4294967296)::bigint,
+                   sum(value % 4294967296)::bigint
+               FROM ledger WHERE booked_at >= $1 AND booked_at < $2 GROUP BY 1, 2, 3, 4, 5";
+    let read = |row: &tokio_postgres::Row| {
+        Ok(TotalRow {
+            day: row.try_get(0)?,
+            sku: row.try_get(1)?,
+            plan: row.try_get(2)?,
+            book: row.try_get(3)?,
+            kind: row.try_get(4)?,
+            entries: row.try_get(5)?,
+            halves: (row.try_get(6)?, row.try_get(7)?),
+        })
+    };
+    let found = rows(connection, sql, &[&micros(from), &micros(to), &DAY_MICROS], read).await?;
+    let mut totals = found.into_iter().map(TotalRow::read).collect::<Result<Vec<_>, _>>()?;
+    totals.sort();
+    Ok(totals)
+}

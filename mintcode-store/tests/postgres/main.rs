@@ -1,0 +1,20 @@
+//! Storage in PostgreSQL: the suite of mintcode-core, and what only a server can do to it.
+//!
+//! `MINTCODE_TEST_POSTGRES_URL` names the server; `./test` starts one. Every test has a schema of its own.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
+mod batches;
+mod crowd;
+mod notices;
+mod opening;
+mod plans;
+mod rights;
+mod sealed;
+mod server;
+mod stage;
+mod trouble;
+
+mod conformance {
+    mintcode_core::storage_conformance!(crate::server::fresh_store());
+}
