@@ -1,6 +1,8 @@
 //! Who drives a redemption.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Subject;
 use super::stage::{
@@ -125,12 +127,19 @@ pub async fn two_adopters_get_nothing_twice(store: &Subject) {
     for number in [2, 3] {
         enlisted(store, number).await;
     }
+    let left = Arc::new(AtomicUsize::new(redemptions.len()));
     let adopting = [2, 3].map(|number| {
-        let store = store.clone();
+        let (store, left) = (store.clone(), Arc::clone(&left));
         tokio::spawn(async move {
             let mut adopted = Vec::new();
-            for _ in 0..10 {
-                adopted.extend(store.adopt(adopt(number, 4)).await.unwrap());
+            // What one is about to take, the other may leave to it: that is looked for again.
+            for _ in 0..1_000 {
+                if left.load(Ordering::SeqCst) == 0 {
+                    break;
+                }
+                let more = store.adopt(adopt(number, 4)).await.unwrap();
+                left.fetch_sub(more.len(), Ordering::SeqCst);
+                adopted.extend(more);
             }
             adopted
         })
