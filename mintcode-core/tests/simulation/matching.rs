@@ -29,10 +29,10 @@ impl Try {
 /// The places of orders that no attempt is left for, however the attempts are shared out.
 pub(crate) fn unmatched(sold: &[Sold], tries: &[Try]) -> Vec<usize> {
     let mut matching = Matching { sold, tries, order_of: vec![None; tries.len()] };
-    // What an attempt claims is mostly its own, which leaves little to search for.
+    // What an attempt claims is its own, whenever it was sold: orders of a plan are alike, and one attempt may take another's.
     let mut open = Vec::new();
     for (place, order) in sold.iter().enumerate() {
-        let claims = |it: &Try| it.phone.as_ref() == Some(&order.phone) && it.can_have_bought(order);
+        let claims = |it: &Try| it.phone.as_ref() == Some(&order.phone) && it.shelf == order.shelf;
         match tries.iter().position(claims).filter(|own| matching.order_of[*own].is_none()) {
             Some(own) => matching.order_of[own] = Some(place),
             None => open.push(place),

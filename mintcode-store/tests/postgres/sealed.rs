@@ -22,7 +22,10 @@ fn keyed(current: &str, previous: &[&str]) -> Secrets {
 #[tokio::test]
 async fn a_document_that_was_moved_or_edited_is_corrupt() {
     for (sql, corrupt) in [
-        ("UPDATE redemption SET state = (SELECT state FROM redemption ORDER BY id DESC LIMIT 1)", [true, false]),
+        (
+            "UPDATE redemption SET state = (SELECT state FROM redemption ORDER BY id DESC LIMIT 1)",
+            [true, false],
+        ),
         ("UPDATE redemption SET state = set_byte(state, 40, 255 - get_byte(state, 40))", [true, false]),
         ("UPDATE inbox SET item = (SELECT state FROM redemption ORDER BY id DESC LIMIT 1)", [false, true]),
         ("UPDATE inbox SET item = ''", [false, true]),
