@@ -5,7 +5,7 @@
 //! cargo build --release && cargo run --release -p torture -- --binary target/release/mintcode --kills 2000 --stalls 200
 //! ```
 //!
-//! Nothing here depends on the library that is tortured: [`audit`] reads the tables by their names, and what a customer was
+//! Nothing here depends on the library that is tortured: the auditor reads the tables by their names, and what a customer was
 //! shown comes from the HTTP answers.
 
 mod audit;
