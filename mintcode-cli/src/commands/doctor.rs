@@ -26,7 +26,8 @@ const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(5);
 #[derive(Args)]
 #[command(after_help = "\
 Wants what `mintcode serve` wants, and changes nothing; run it beside the server as often as you like. Exit code 1 where \
-anything is not as it has to be.")]
+anything is not as it has to be. Invariants are looked for in SQLite databases; PostgreSQL holds them by constraints \
+alone.")]
 pub(crate) struct Arguments {
     /// Print what was found as JSON.
     #[arg(long)]

@@ -291,8 +291,9 @@ pub trait Storage: Send + Sync {
     async fn resume(&self, id: RedemptionId) -> Result<bool, StorageError>;
 
     /// Takes over one redemption, at rest or not, whose owner is not among the [`Workers`](super::Workers), or that has
-    /// none: the next epoch, `worker` as its owner, and one more takeover if it had one before. One that `worker` owns already comes back as it is; `None` where
-    /// another worker owns it, where it is in quarantine, or where there is no such redemption.
+    /// none: the next epoch, `worker` as its owner, and one more takeover if it had one before. One that `worker` owns
+    /// already comes back as it is; `None` where another worker owns it, where it is in quarantine, or where there is no
+    /// such redemption.
     async fn adopt_one(&self, worker: WorkerId, id: RedemptionId)
     -> Result<Option<Redemption>, StorageError>;
 
