@@ -14,6 +14,7 @@ mod sealed;
 mod server;
 mod stage;
 mod trouble;
+mod walks;
 
 mod conformance {
     mintcode_core::storage_conformance!(crate::server::fresh_store());
