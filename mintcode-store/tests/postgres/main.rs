@@ -6,6 +6,7 @@
 
 mod batches;
 mod crowd;
+mod limits;
 mod notices;
 mod opening;
 mod plans;
