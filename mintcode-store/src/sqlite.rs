@@ -37,7 +37,6 @@ use rusqlite::Connection;
 
 pub use self::backup::{BackupError, BackupSummary, backup};
 pub use self::connection::Durability;
-pub use self::examine::Finding;
 use self::migrations::MigrationError;
 use self::readers::Readers;
 use self::serve_lock::{LockError, ServeLock};

@@ -6,6 +6,9 @@
 
 mod batches;
 mod crowd;
+mod examine;
+#[path = "../support/examined.rs"]
+mod examined;
 mod notices;
 mod opening;
 mod plans;
