@@ -17,6 +17,7 @@ mod sealed;
 mod server;
 mod stage;
 mod trouble;
+mod upgrade;
 
 mod conformance {
     mintcode_core::storage_conformance!(crate::server::fresh_store());
