@@ -2,13 +2,13 @@
 
 use chrono::TimeDelta;
 use mintcode_core::ports::{Clock, RedemptionSearch};
-use mintcode_store::DatabaseUrl;
 use mintcode_store::postgres::{self, PostgresUrl, Shortcoming};
+use mintcode_store::{DatabaseUrl, sqlite};
 
 use super::check::Check;
 use crate::backend;
 use crate::config::Sources;
-use crate::exit::chain;
+use crate::exit::{Failure, chain};
 use crate::store::Store;
 use crate::system::SystemClock;
 
@@ -21,7 +21,10 @@ const SEE_SENTENCE: &str = "see what the sentence says";
 pub(super) async fn look_at(sources: &Sources) -> Vec<Check> {
     let mut checks = match sources.database() {
         Ok(DatabaseUrl::Postgres(url)) => of_server(&url).await,
-        // Whether a file can be a durable database shows when it is opened.
+        // Whether a file is there and can be a durable database shows when it is opened.
+        Ok(DatabaseUrl::Sqlite(path)) if path.exists() => {
+            schema(sqlite::schema(&path).map_err(|error| Failure::work(chain(&error)))).into_iter().collect()
+        }
         Ok(DatabaseUrl::Sqlite(_)) => Vec::new(),
         Err(failure) => vec![Check::bad("database", failure.text(), SEE_SENTENCE)],
     };
@@ -40,8 +43,7 @@ pub(super) async fn look_at(sources: &Sources) -> Vec<Check> {
     checks
 }
 
-/// Looks at what the server promises and at the version of the schema before anything is opened: opening brings a schema
-/// up to date.
+/// Looks at what the server promises and at the version of the schema.
 async fn of_server(url: &PostgresUrl) -> Vec<Check> {
     const REACH: &str = "see whether the server runs and its address, user and password are right";
     let server = match postgres::Durability::of(url).await {
@@ -61,22 +63,27 @@ async fn of_server(url: &PostgresUrl) -> Vec<Check> {
         "PostgreSQL {version} with fsync and full_page_writes; sessions have synchronous_commit = {commit}"
     );
     let mut checks = vec![Check::good("durability", promised)];
-    match postgres::schema(url).await {
-        Ok((Some(found), known)) if found < known => checks.push(Check::bad(
+    checks.extend(schema(postgres::schema(url).await.map_err(|error| Failure::work(chain(&error)))));
+    checks
+}
+
+/// What is wrong with the version of a schema; opening would bring an older one up to date.
+fn schema(found: Result<(Option<i64>, i64), Failure>) -> Option<Check> {
+    match found {
+        Ok((Some(found), known)) if found < known => Some(Check::bad(
             "database",
             format!("it has schema {found}, and this program's is {known}"),
             "take a backup and run `mintcode migrate`, or use the version that serves it",
         )),
-        Ok((None, _)) => checks.push(Check::bad(
+        Ok((None, _)) => Some(Check::bad(
             "database",
             "it has no tables of this program",
             "name the right one with --database-url or MINTCODE_DATABASE_URL, or make the tables with `mintcode migrate`",
         )),
         // A newer schema is refused when it is opened.
-        Ok((Some(_), _)) => {}
-        Err(error) => checks.push(Check::bad("database", chain(&error), REACH)),
+        Ok((Some(_), _)) => None,
+        Err(failure) => Some(Check::bad("database", failure.text(), SEE_SENTENCE)),
     }
-    checks
 }
 
 /// What a shortcoming means, and what to do about it.
