@@ -14,7 +14,7 @@ use mintcode_store::{Finding, Secrets, SqliteStore, sqlite};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use examined::{PLANTS, assert_found, fill, plant_documents};
+use examined::{DAMAGE, PLANTS, assert_found, fill, fill_pages, plant_documents};
 
 fn secrets() -> Secrets {
     Secrets::new(sample::keys(), Arc::new(SeededEntropy::new(1)))
@@ -64,6 +64,18 @@ async fn every_planted_violation_is_found() {
         assert_found(&found(&open(&planted)).await, plant);
     }
     assert_eq!(found(&open(&path)).await, []);
+}
+
+#[tokio::test]
+async fn every_page_is_looked_at() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("mintcode.db");
+    let store = open(&path);
+    let last = fill_pages(&store).await;
+    assert_eq!(found(&store).await, []);
+    Connection::open(&path).unwrap().execute_batch(DAMAGE).unwrap();
+    let findings = found(&store).await;
+    assert_eq!(findings.iter().map(|finding| &finding.ids[..]).collect::<Vec<_>>(), [[last]]);
 }
 
 #[tokio::test]

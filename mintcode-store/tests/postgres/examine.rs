@@ -8,7 +8,9 @@ use mintcode_core::testing::sample;
 use mintcode_store::postgres::{self, Durability};
 use mintcode_store::{Finding, PostgresStore};
 
-use crate::examined::{PLANTS, assert_found, delivered, fill, message, minted, plant_documents, waits};
+use crate::examined::{
+    DAMAGE, PLANTS, assert_found, delivered, fill, fill_pages, message, minted, plant_documents, waits,
+};
 use crate::server::{connect, open, schema};
 
 async fn found(store: &PostgresStore) -> Vec<Finding> {
@@ -50,6 +52,17 @@ async fn every_planted_violation_is_found() {
     for planted in planting {
         planted.await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn every_page_is_looked_at() {
+    let url = schema().await;
+    let store = open(&url).await;
+    let last = fill_pages(&store).await;
+    assert_eq!(found(&store).await, []);
+    connect(&url).await.batch_execute(DAMAGE).await.unwrap();
+    let findings = found(&store).await;
+    assert_eq!(findings.iter().map(|finding| &finding.ids[..]).collect::<Vec<_>>(), [[last]]);
 }
 
 #[tokio::test]

@@ -154,7 +154,7 @@ async fn what_an_earlier_version_began_is_gone_on_with() {
 
     let sql = "SELECT encode(hash, 'hex') FROM voucher WHERE state = 'issued' ORDER BY hash LIMIT 1";
     let issued: String = raw.query_one(sql, &[]).await.unwrap().get(0);
-    let begin = Begin {
+    let wish = Begin {
         by: BeginBy::Code(vec![issued.parse().unwrap()]),
         holder: Holder::default(),
         address: None,
@@ -163,8 +163,8 @@ async fn what_an_earlier_version_began_is_gone_on_with() {
         owner: Some(worker(1)),
         now,
     };
-    let begun = store.begin(begin).await.unwrap();
-    assert!(matches!(begun, Begun::New(_)), "{begun:?}");
+    let answer = store.begin(wish).await.unwrap();
+    assert!(matches!(answer, Begun::New(_)), "{answer:?}");
 }
 
 #[tokio::test]

@@ -105,8 +105,8 @@ pub(crate) async fn minted(store: &impl Ports, count: u32) -> Vec<VoucherHash> {
     hashes
 }
 
-/// Begins redemption `number` of `voucher` and brings it to where order `100 + number` waits for its SMS.
-pub(crate) async fn waits(store: &impl Ports, voucher: VoucherHash, number: u32) -> Redemption {
+/// Begins redemption `number` of `voucher`.
+pub(crate) async fn begins(store: &impl Ports, voucher: VoucherHash, number: u32) -> Redemption {
     let begin = Begin {
         by: BeginBy::Code(vec![voucher]),
         holder: Holder::default(),
@@ -118,8 +118,27 @@ pub(crate) async fn waits(store: &impl Ports, voucher: VoucherHash, number: u32)
         now: sample::now() + Duration::minutes(i64::from(number)),
     };
     let Begun::New(redemption) = store.begin(begin).await.unwrap() else { panic!("it begins") };
+    *redemption
+}
+
+/// The same, brought to where order `100 + number` waits for its SMS.
+pub(crate) async fn waits(store: &impl Ports, voucher: VoucherHash, number: u32) -> Redemption {
+    let redemption = begins(store, voucher, number).await;
     waiting(store, &redemption, &format!("{}", 100 + number)).await
 }
+
+/// More redemptions than are read at once, the newest of which is damaged once `DAMAGE` is run.
+pub(crate) async fn fill_pages(store: &impl Ports) -> String {
+    const MANY: u32 = 1_001;
+    for (number, hash) in (1..=MANY).zip(minted(store, MANY).await) {
+        begins(store, hash, number).await;
+    }
+    rdm(MANY).to_string()
+}
+
+/// See [`fill_pages`].
+pub(crate) const DAMAGE: &str =
+    "UPDATE redemption SET state = substr(state, 1, 20) WHERE id = (SELECT max(id) FROM redemption)";
 
 /// A message with a code, as the supplier passes it on.
 pub(crate) fn message() -> Message {
