@@ -18,6 +18,7 @@ mod server;
 mod stage;
 mod trouble;
 mod upgrade;
+mod walks;
 
 mod conformance {
     mintcode_core::storage_conformance!(crate::server::fresh_store());
