@@ -129,7 +129,7 @@ pub(crate) async fn waits(store: &impl Ports, voucher: VoucherHash, number: u32)
 
 /// More redemptions than are read at once, the newest of which is damaged once `DAMAGE` is run.
 pub(crate) async fn fill_pages(store: &impl Ports) -> String {
-    const MANY: u32 = 1_001;
+    const MANY: u32 = 501;
     for (number, hash) in (1..=MANY).zip(minted(store, MANY).await) {
         begins(store, hash, number).await;
     }
