@@ -14,7 +14,10 @@ use crate::rows::{Row, hex};
 use crate::vault::{Secrets, Vault, VaultError, WrappedKey};
 
 /// Every migration ever released, by number from 1. A released file never changes.
-const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/postgres/0001_first.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../migrations/postgres/0001_first.sql"),
+    include_str!("../../migrations/postgres/0002_limits.sql"),
+];
 
 /// Held, with the name of the schema, while that is looked at or changed. Any number will do, as long as it stays the same.
 const LOCK: i32 = 0x6d69_6e74;

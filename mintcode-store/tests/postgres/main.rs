@@ -9,6 +9,7 @@ mod crowd;
 mod examine;
 #[path = "../support/examined.rs"]
 mod examined;
+mod limits;
 mod notices;
 mod opening;
 mod plans;

@@ -29,11 +29,18 @@ struct Released {
 }
 
 /// Every one, by number from 1.
-const RELEASED: [Released; 1] = [Released {
-    sql: include_str!("../../migrations/postgres/0001_first.sql"),
-    checksum: "2d44ba2f245e34438bfa5605c9b083499ef1e79a8644edd2200e3397ffc96296",
-    filled: include_str!("../fixtures/postgres_first.sql"),
-}];
+const RELEASED: [Released; 2] = [
+    Released {
+        sql: include_str!("../../migrations/postgres/0001_first.sql"),
+        checksum: "2d44ba2f245e34438bfa5605c9b083499ef1e79a8644edd2200e3397ffc96296",
+        filled: include_str!("../fixtures/postgres_first.sql"),
+    },
+    Released {
+        sql: include_str!("../../migrations/postgres/0002_limits.sql"),
+        checksum: "f3cee19e03f748a1f6c681f2f1b348639d89944b7b96558932262f7d8883c859",
+        filled: include_str!("../fixtures/postgres_second.sql"),
+    },
+];
 
 /// The voucher secret of the servers that filled the fixtures.
 const SECRET: &str = "correct horse battery staple mintcode";
