@@ -7,6 +7,7 @@ mod command;
 #[path = "support/server.rs"]
 mod server;
 #[path = "support/shop.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
 mod shop;
 
 use std::collections::BTreeSet;

@@ -4,60 +4,28 @@
 
 #[path = "support/command.rs"]
 mod command;
+#[path = "support/postgres.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod postgres;
 #[path = "support/server.rs"]
 mod server;
 #[path = "support/shop.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
 mod shop;
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
 
 use command::{Ran, run};
+use postgres::schema;
 use server::{Server, books_when, http};
-use shop::{ADMIN, Shop};
-
-const SKUS: &str = r#"
-[[sku]]
-id = "tg"
-name = { en = "Telegram", zh = "Telegram" }
-label = "TG"
-product = "telegram"
-price = "0.80"
-[sku.policy]
-further_sms = "0s"
-[[sku.plan]]
-id = "B"
-country = "canada"
-operator = "virtual4"
-expected_cost = "0.12"
-max_cost = "0.20"
-"#;
-
-/// The address of a schema of the test's own.
-async fn schema() -> String {
-    let url = std::env::var("MINTCODE_TEST_POSTGRES_URL").expect(
-        "MINTCODE_TEST_POSTGRES_URL names no server: run ./test, or start one with \
-         mintcode-store/tests/postgres-cluster start /tmp/pg",
-    );
-    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
-    drop(tokio::spawn(connection));
-    let sql = "SELECT 'shop_' || replace(gen_random_uuid()::text, '-', '')";
-    let name: String = client.query_one(sql, &[]).await.unwrap().get(0);
-    client.batch_execute(&format!("CREATE SCHEMA {name}")).await.unwrap();
-    format!("{url}?options=-csearch_path%3D{name}")
-}
+use shop::{ADMIN, SKU, Shop};
 
 /// A shop whose commands and servers all use one database.
 async fn shop_on_postgres(scenario: &str) -> Shop {
-    let shop = Shop::open(SKUS, scenario);
-    let mut settings =
-        std::fs::OpenOptions::new().append(true).open(shop.path().join("mintcode.toml")).unwrap();
-    writeln!(settings, "[database]\nurl = \"{}\"", schema().await).unwrap();
-    run(&mut shop.command(&["sku", "apply", "skus.toml"])).done();
-    shop
+    Shop::open_on(&schema().await, SKU, scenario)
 }
 
 fn api(shop: &Shop) -> Server {
@@ -70,7 +38,7 @@ fn worker(shop: &Shop) -> Server {
 
 #[test]
 fn a_file_is_served_whole() {
-    let shop = Shop::open(SKUS, "");
+    let shop = Shop::open(SKU, "");
     for role in ["api", "worker"] {
         let ran = run(&mut shop.command(&["serve", "--role", role]));
         assert_eq!(ran.code, Some(2), "{ran:?}");
@@ -123,7 +91,7 @@ async fn a_rolling_restart_loses_nothing_and_doubles_nothing() {
     let (shop, http) = (shop_on_postgres("sms_after = \"1s\"\n").await, http());
     let everything = shop.serve();
     let codes = shop.mint("tg", 6);
-    let server = format!("http://{}", shop.address);
+    let server = shop.url();
     let mut command = shop.command(&["redeem", "--json", "--server", &server]);
     let redeeming = command.args(&codes).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
 

@@ -4,20 +4,26 @@
 
 #[path = "support/command.rs"]
 mod command;
+#[path = "support/postgres.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod postgres;
 #[path = "support/server.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod server;
 #[path = "support/shop.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
 mod shop;
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use tokio_postgres::Client;
 
 use command::{SECRET, mintcode, run, run_with};
+use postgres::{Cluster, connect};
 use server::{Server, books_when, http};
-use shop::{ADMIN, Shop};
+use shop::{ADMIN, Shop, stopped};
 
 const SKUS: &str = r#"
 [[sku]]
@@ -62,7 +68,7 @@ price = "0.12"
 texts = ["Mintleaf says {code}"]
 "#;
 
-/// Where the server logs to.
+/// What a SQLite server logs to.
 const LOG: &str = "serve.log";
 
 /// Everything that only its holder may know: what the supplier's books say of numbers and messages, and `codes`.
@@ -83,45 +89,36 @@ fn holds(bytes: &[u8], word: &str) -> bool {
     bytes.windows(word.len()).any(|window| window == word.as_bytes())
 }
 
-/// Asserts that neither the database's files nor the log hold any of `private`, and that there is something in them.
-fn assert_clean(shop: &Shop, private: &[String]) {
-    let mut looked_at = Vec::new();
-    for entry in fs::read_dir(shop.path()).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if name.starts_with("mintcode.db") || name == LOG {
-            let bytes = fs::read(&path).unwrap();
-            for word in private {
-                assert!(!holds(&bytes, word), "{word} in {name}");
-            }
-            looked_at.push((name, bytes.len()));
+/// Asserts that none of `files` holds any of `private`, and that there is something in each but a
+/// database's log, which may be folded in.
+fn assert_clean(files: &[PathBuf], private: &[String]) {
+    for path in files {
+        let bytes = fs::read(path).unwrap();
+        let is_log = path.to_string_lossy().ends_with("-wal");
+        assert!(is_log || bytes.len() > 10_000, "{} has {} bytes", path.display(), bytes.len());
+        for word in private {
+            assert!(!holds(&bytes, word), "{word} in {}", path.display());
         }
     }
-    for wanted in ["mintcode.db", LOG] {
-        assert!(looked_at.iter().any(|(name, size)| name == wanted && *size > 10_000), "{looked_at:?}");
-    }
 }
 
-fn serve(shop: &Shop, log: &Path) -> Server {
-    let mut command = shop.command(&["serve", "--json", "--listen", &shop.address]);
+/// Starts a server that logs all it can to the file `log` of the shop's.
+fn serve(shop: &Shop, role: &str, listen: &str, log: &str) -> Server {
+    let mut command = shop.command(&["serve", "--json", "--role", role, "--listen", listen]);
     command.env("MINTCODE_LOG", "trace").env("MINTCODE_ENGINE_SWEEP_INTERVAL", "500ms");
-    Server::start(command.stderr(File::create(log).unwrap()))
+    Server::start(command.stderr(File::create(shop.path().join(log)).unwrap()))
 }
 
-#[tokio::test]
-async fn files_and_logs_hold_no_code_number_message_or_secret() {
-    let (shop, http) = (Shop::open(SKUS, SCENARIO), http());
-    let supplier = shop.simulator.url().to_owned();
-    let server = serve(&shop, &shop.path().join(LOG));
+/// Lets happen what can happen, and returns the codes, and what is private of it.
+async fn all_sorts_of_redemptions(shop: &Shop) -> (Vec<String>, Vec<String>) {
+    let (http, supplier) = (http(), shop.simulator.url());
     let mut codes = shop.mint("good", 3);
     codes.extend(shop.mint("silent", 1));
 
     // One answer comes after the engine stopped waiting for it; one order is nobody's.
     let late = json!({ "name": "slow_answer", "route": "buy", "delay": "1500ms", "nth": 2 });
     http.post(supplier.replace("/v1", "/sim/faults")).json(&late).send().await.unwrap();
-    let redeem = ["redeem", "-", "--json", "--server", &format!("http://{}", shop.address)];
-    let ran = run_with(&mut mintcode(shop.path(), redeem), &codes.join("\n"));
-    let outcomes: Vec<Value> = ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let outcomes = shop.redeemed(&codes);
     let ended: Vec<_> = outcomes.iter().map(|outcome| outcome["status"].as_str().unwrap()).collect();
     assert_eq!(ended, ["delivered", "delivered", "delivered", "failed"], "{outcomes:?}");
     let orphan = format!("{supplier}/user/buy/activation/canada/virtual4/telegram");
@@ -131,7 +128,7 @@ async fn files_and_logs_hold_no_code_number_message_or_secret() {
         let orders = books["orders"].as_array().unwrap();
         orders.iter().all(|order| order["status"] != "PENDING" && order["status"] != "RECEIVED")
     };
-    let books_now = books_when(&http, &supplier, is_returned).await;
+    let books_now = books_when(&http, supplier, is_returned).await;
     let sold = books_now["orders"].as_array().unwrap();
     assert!(
         sold.iter().any(|order| order["id"] == orphan["id"] && !order["closed_at"].is_null()),
@@ -145,12 +142,104 @@ async fn files_and_logs_hold_no_code_number_message_or_secret() {
         "it is looked for what there is: {private:?}"
     );
     assert!(holds(told.as_bytes(), outcomes[0]["phone"].as_str().unwrap()));
-    assert_clean(&shop, &private);
     let lookup = run_with(&mut shop.command(&["voucher", "lookup", "-"]), &codes[0]);
     assert_eq!(lookup.code, Some(0), "{lookup:?}");
-    server.signal("INT");
-    assert!(server.end().success());
-    assert_clean(&shop, &private);
+    (codes, private)
+}
+
+#[tokio::test]
+async fn files_and_logs_hold_no_code_number_message_or_secret() {
+    let shop = Shop::open(SKUS, SCENARIO);
+    let server = serve(&shop, "all", &shop.address, LOG);
+    let (_, private) = all_sorts_of_redemptions(&shop).await;
+    let files = || {
+        let entries = fs::read_dir(shop.path()).unwrap().map(|entry| entry.unwrap().path());
+        let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
+        let is_of_interest = |name: String| name == LOG || name == "mintcode.db" || name == "mintcode.db-wal";
+        entries.filter(|path| is_of_interest(name(path))).collect::<Vec<_>>()
+    };
+    assert_eq!(files().len(), 3);
+    assert_clean(&files(), &private);
+    stopped(server);
+    assert_clean(&files(), &private);
+}
+
+/// The words as bytes are written in a dump or a log.
+fn hex(word: &str) -> String {
+    use std::fmt::Write;
+    word.bytes().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").unwrap();
+        hex
+    })
+}
+
+/// All rows of all tables as text, bytes in hexadecimal digits.
+async fn dump(client: &Client) -> String {
+    let sql = "SELECT format('%I', tablename) FROM pg_tables WHERE schemaname = 'public'";
+    let mut dump = String::new();
+    for table in client.query(sql, &[]).await.unwrap() {
+        let table: String = table.get(0);
+        for row in client.query(&format!("SELECT stored::text FROM {table} AS stored"), &[]).await.unwrap() {
+            dump.push_str(row.get(0));
+            dump.push('\n');
+        }
+    }
+    dump
+}
+
+/// Files below `directory` that hold any of `words`.
+fn holding(directory: &Path, words: &[String]) -> String {
+    let list = tempfile::NamedTempFile::new().unwrap();
+    fs::write(list.path(), words.join("\n")).unwrap();
+    let mut grep = std::process::Command::new("grep");
+    grep.args(["--recursive", "--text", "--fixed-strings", "--files-with-matches", "--file"]);
+    String::from_utf8(grep.arg(list.path()).arg(directory).output().unwrap().stdout).unwrap()
+}
+
+/// The server writes down every statement with its parameters, and so does every process.
+#[tokio::test]
+async fn a_postgres_server_and_its_log_hold_no_code_number_message_or_secret() {
+    let cluster = tokio::task::spawn_blocking(Cluster::start).await.unwrap();
+    let raw = connect(&cluster.url).await;
+    raw.batch_execute("ALTER SYSTEM SET log_statement = 'all'").await.unwrap();
+    raw.batch_execute("ALTER SYSTEM SET log_parameter_max_length_on_error = -1").await.unwrap();
+    raw.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+    while connect(&cluster.url).await.query_one("SHOW log_statement", &[]).await.unwrap().get::<_, &str>(0)
+        != "all"
+    {
+        tokio::task::yield_now().await;
+    }
+
+    let shop = Shop::open_on(&cluster.url, SKUS, SCENARIO);
+    let servers =
+        [serve(&shop, "api", &shop.address, "api.log"), serve(&shop, "worker", "127.0.0.1:0", "worker.log")];
+    let (codes, mut private) = all_sorts_of_redemptions(&shop).await;
+    servers.into_iter().for_each(stopped);
+    assert_clean(&["api.log", "worker.log"].map(|log| shop.path().join(log)), &private);
+
+    // As the server's log writes texts.
+    let quoted: Vec<_> =
+        private.iter().filter(|word| word.starts_with('"')).map(|word| word.replace('"', "'")).collect();
+    private.extend(quoted);
+    private.extend(private.clone().iter().map(|word| hex(word)));
+    let dump = dump(&raw).await;
+    assert!(dump.contains(&codes[0][..4]), "masks are there");
+    for word in &private {
+        assert!(!dump.contains(word), "{word} in a table");
+    }
+    // On disk as it is in memory.
+    raw.batch_execute("CHECKPOINT").await.unwrap();
+    let log = fs::read_to_string(cluster.directory().join("log")).unwrap();
+    assert!(
+        log.contains("INSERT INTO event") && log.contains("parameters: $1 = "),
+        "it writes down everything"
+    );
+    let marked = vec![codes[0][..4].to_owned()];
+    assert!(
+        holding(cluster.directory(), &marked).lines().count() >= 2,
+        "a mask is in the files and in the log"
+    );
+    assert_eq!(holding(cluster.directory(), &private), "");
 }
 
 /// Another secret opens nothing and says which one it is that does; a previous one is enough to go on.
@@ -167,8 +256,7 @@ async fn a_server_goes_on_with_another_secret_only_beside_the_previous_one() {
     };
     let first = redeem(&codes[0]);
     assert_eq!(first["status"], "delivered", "{first}");
-    server.signal("INT");
-    assert!(server.end().success());
+    stopped(server);
 
     let with = |current: &str, previous: &str| {
         let mut command = shop.command(&["serve", "--json", "--listen", &shop.address]);
@@ -184,14 +272,12 @@ async fn a_server_goes_on_with_another_secret_only_beside_the_previous_one() {
     let path = format!("http://{}/redeem/{}", shop.address, first["redemption"].as_str().unwrap());
     let again: Value = http.get(path).send().await.unwrap().json().await.unwrap();
     assert_eq!(again["code"], first["code"], "what was delivered is still read: {again}");
-    server.signal("INT");
-    assert!(server.end().success());
+    stopped(server);
     // The data key is wrapped anew, and the unredeemed voucher still needs the previous secret.
     let refused = run(&mut with(OTHER, ""));
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(refused.stderr.contains("1 vouchers"), "{refused:?}");
     let server = Server::start(&mut with(OTHER, SECRET));
     assert_eq!(redeem(&codes[1])["status"], "delivered");
-    server.signal("INT");
-    assert!(server.end().success());
+    stopped(server);
 }

@@ -14,6 +14,7 @@
 mod books;
 mod columns;
 mod database_url;
+mod examine;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod rows;
@@ -21,7 +22,8 @@ pub mod sqlite;
 mod vault;
 
 pub use self::database_url::{BadDatabaseUrl, DatabaseUrl};
+pub use self::examine::Finding;
 #[cfg(feature = "postgres")]
 pub use self::postgres::PostgresStore;
-pub use self::sqlite::{BackupError, BackupSummary, Durability, Finding, OpenError, SqliteStore};
+pub use self::sqlite::{BackupError, BackupSummary, Durability, OpenError, SqliteStore};
 pub use self::vault::Secrets;

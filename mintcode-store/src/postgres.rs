@@ -10,6 +10,8 @@ mod commit;
 mod committer;
 mod connection;
 mod counters;
+mod durability;
+mod examine;
 mod limits;
 mod migrations;
 mod notices;
@@ -31,6 +33,7 @@ use std::sync::Arc;
 use mintcode_core::voucher::KeyId;
 
 pub use self::connection::Limits;
+pub use self::durability::{Durability, Shortcoming, schema};
 pub use self::url::{BadPostgresUrl, PostgresUrl};
 
 use self::committer::Committer;

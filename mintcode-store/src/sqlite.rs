@@ -37,7 +37,6 @@ use rusqlite::Connection;
 
 pub use self::backup::{BackupError, BackupSummary, backup};
 pub use self::connection::Durability;
-pub use self::examine::Finding;
 use self::migrations::MigrationError;
 use self::readers::Readers;
 use self::serve_lock::{LockError, ServeLock};
@@ -56,6 +55,12 @@ pub enum OpenError {
         path: PathBuf,
         /// What SQLite says.
         source: rusqlite::Error,
+    },
+    /// It, its directory or its file system is read-only.
+    #[error("the database {path} cannot be written to; make it and its directory writable for this user")]
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
     },
     /// A SQLite file that something else made.
     #[error("{path} is a database of another program; name another file")]
@@ -182,8 +187,7 @@ impl SqliteStore {
     /// after; `None` where there was no database before.
     pub fn migrate(path: &Path, secrets: Option<&Secrets>) -> Result<(Option<i64>, i64), OpenError> {
         let lock = Self::lock(path)?;
-        let unusable = |source| OpenError::Unusable { path: path.to_owned(), source };
-        let connection = connection::open_writer(path).map_err(unusable)?;
+        let connection = connection::open_writer(path).map_err(|source| unusable(path, source))?;
         let applied = migrations::applied(&connection).map_err(|error| opening(path, error))?;
         drop(connection);
         Self::open_with(path, secrets, Some(lock), None)?;
@@ -214,7 +218,7 @@ impl SqliteStore {
         temporary: Option<TemporaryDirectory>,
     ) -> Result<Self, OpenError> {
         let owned = || path.to_owned();
-        let unusable = |source| OpenError::Unusable { path: owned(), source };
+        let unusable = |source| unusable(path, source);
         let mut connection = connection::open_writer(path).map_err(unusable)?;
         if !Durability::of(&connection).map_err(unusable)?.is_full() {
             return Err(OpenError::NotDurable { path: owned() });
@@ -275,11 +279,28 @@ impl SqliteStore {
     }
 }
 
+/// The version of the schema of the file at `path`, and the newest one that this program knows. `None` where there is none
+/// yet. Changes nothing.
+pub fn schema(path: &Path) -> Result<(Option<i64>, i64), OpenError> {
+    let connection = connection::open_reader(path).map_err(|source| unusable(path, source))?;
+    let applied = migrations::applied(&connection).map_err(|error| opening(path, error))?;
+    Ok((applied.into_keys().max(), migrations::newest()))
+}
+
+/// Why SQLite keeps the database at `path` from being opened.
+fn unusable(path: &Path, source: rusqlite::Error) -> OpenError {
+    let path = path.to_owned();
+    match source.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::ReadOnly) => OpenError::ReadOnly { path },
+        _ => OpenError::Unusable { path, source },
+    }
+}
+
 /// Why a migration keeps the database at `path` from being opened.
 fn opening(path: &Path, error: MigrationError) -> OpenError {
     let path = path.to_owned();
     match error {
-        MigrationError::Sqlite(source) => OpenError::Unusable { path, source },
+        MigrationError::Sqlite(source) => unusable(&path, source),
         MigrationError::Foreign => OpenError::Foreign { path },
         MigrationError::Newer { found, known } => OpenError::NewerSchema { path, found, known },
         MigrationError::Changed { version } => OpenError::ChangedMigration { path, version },

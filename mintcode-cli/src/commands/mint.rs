@@ -11,7 +11,7 @@ use mintcode_core::engine::{Issuer, MOST_IN_A_BATCH, MintError, MintRequest};
 use mintcode_core::ids::SkuId;
 use mintcode_core::ports::NewBatch;
 use mintcode_core::span;
-use mintcode_core::voucher::VoucherCode;
+use mintcode_core::voucher::{Note, VoucherCode};
 use serde_json::json;
 
 use crate::args::{Cli, DatabaseArgs, ShapeArgs};
@@ -45,7 +45,7 @@ pub(crate) struct Arguments {
     expires_in: Option<Duration>,
     /// A note on the batch.
     #[arg(long, value_name = "TEXT")]
-    note: Option<String>,
+    note: Option<Note>,
     /// Symbols between two hyphens; 0 for none.
     #[arg(long, value_name = "N", default_value_t = 0)]
     group: usize,

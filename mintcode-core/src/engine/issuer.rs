@@ -12,8 +12,8 @@ use crate::ports::{
 };
 use crate::sku::Sku;
 use crate::voucher::{
-    BatchError, BatchNonce, CodeError, Codes, Mask, Shape, Voucher, VoucherCode, VoucherHash, VoucherKeys,
-    hex_text,
+    BatchError, BatchNonce, CodeError, Codes, Mask, Note, Shape, Voucher, VoucherCode, VoucherHash,
+    VoucherKeys, hex_text,
 };
 
 /// How long a batch can be downloaded again, unless it is sealed earlier.
@@ -42,7 +42,7 @@ pub struct MintRequest<'a> {
     /// How long from now the vouchers are good; `None` for as long as their first redemption allows.
     pub expires_in: Option<Duration>,
     /// The operator's note.
-    pub note: Option<String>,
+    pub note: Option<Note>,
     /// Who mints.
     pub minted_by: String,
     /// The idempotency key: the same request under the same key gives the same batch again.
@@ -126,7 +126,7 @@ impl Issuer {
         let batch = NewBatch {
             nonce: Some(nonce),
             expires_at: request.expires_in.map(|life| self.clock.now() + life),
-            note: request.note.clone(),
+            note: request.note.clone().map(String::from),
             minted_by: request.minted_by.clone(),
             idempotency,
             ..self.batch_of(&sku, request.count)
@@ -174,7 +174,7 @@ impl Issuer {
         sku: &SkuId,
         lines: &[&str],
         expires_in: Option<Duration>,
-        note: Option<String>,
+        note: Option<Note>,
         minted_by: String,
     ) -> Result<NewBatch, MintError> {
         let sku = self.on_sale(sku).await?;
@@ -207,7 +207,8 @@ impl Issuer {
             return Err(MintError::Duplicate(twice));
         }
         let expires_at = expires_in.map(|life| self.clock.now() + life);
-        let batch = NewBatch { expires_at, note, minted_by, ..self.batch_of(&sku, count) };
+        let batch =
+            NewBatch { expires_at, note: note.map(String::from), minted_by, ..self.batch_of(&sku, count) };
         match self.vouchers.insert_batch(batch.clone(), rows).await? {
             Inserted::New | Inserted::Replay(_) | Inserted::IdempotencyMismatch => Ok(batch),
             Inserted::NoSku | Inserted::NotFulfilled => Err(MintError::NoSku),
@@ -325,6 +326,7 @@ impl Issuer {
 
     fn fingerprint(&self, request: &MintRequest<'_>) -> String {
         let MintRequest { sku, count, expires_in, note, minted_by: _, idempotency: _ } = request;
+        let note = note.as_ref().map(Note::as_str);
         self.hash("mint request", &format!("{sku}\n{count}\n{expires_in:?}\n{note:?}"))
     }
 }

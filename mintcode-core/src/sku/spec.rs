@@ -72,8 +72,10 @@ fn check(spec: &SkuSpec) -> Vec<FieldError> {
             errors.push(FieldError::new(field, message));
         }
     };
-    demand(!spec.name.en.trim().is_empty(), "name.en", "must not be empty");
-    demand(!spec.name.zh.trim().is_empty(), "name.zh", "must not be empty");
+    for (field, name) in [("name.en", &spec.name.en), ("name.zh", &spec.name.zh)] {
+        demand(!name.trim().is_empty(), field, "must not be empty");
+        demand(!name.chars().any(char::is_control), field, "must be one line without control characters");
+    }
     demand(is_slug(&spec.product), "product", "must be a slug of lower-case letters and digits");
     demand(spec.price >= Amount::ZERO, "price", "must not be negative");
     demand(!spec.plans.is_empty(), "plan", "needs at least one plan");

@@ -16,7 +16,7 @@ use mintcode_core::engine::{BatchCodes, MintRequest};
 use mintcode_core::ids::{BatchId, SkuId};
 use mintcode_core::ports::{BatchSummary, NewBatch};
 use mintcode_core::span;
-use mintcode_core::voucher::Codes;
+use mintcode_core::voucher::{Codes, Note};
 use serde::{Deserialize, Serialize};
 
 use super::vouchers::VoidBody;
@@ -45,7 +45,7 @@ struct GenerateBody {
     sku_id: SkuId,
     count: u32,
     expires_in: Option<String>,
-    note: Option<String>,
+    note: Option<Note>,
 }
 
 #[derive(Deserialize)]

@@ -169,6 +169,10 @@ async fn a_minting_request_that_does_not_fit_names_the_field() {
         (json!({"sku_id": "tg", "count": 1, "expires_in": "soon"}), "expires_in"),
         (json!({"sku_id": "tg", "count": 1, "expires_in": "0s"}), "expires_in"),
         (json!({"sku_id": "tg", "count": 1, "expire_in": "1h"}), "expire_in"),
+        // No text that a database cannot hold or a terminal acts on.
+        (json!({"sku_id": "tg", "count": 1, "note": "a\u{0}b"}), "note"),
+        (json!({"sku_id": "tg", "count": 1, "note": "a\u{1b}[2Jb"}), "note"),
+        (json!({"sku_id": "tg\u{0}", "count": 1}), "sku_id"),
     ] {
         let problem = shop.admin(Method::POST, GENERATE, Some(&body)).await.problem(400, "invalid-request");
         assert_eq!(problem["errors"][0]["field"], field, "{body}: {problem}");
@@ -261,6 +265,11 @@ async fn a_sku_that_does_not_fit_names_every_field() {
         ("/name", json!({"en": "x"}), "name.zh"),
         ("/price", json!("cheap"), "price"),
         ("/id", json!("no spaces"), "id"),
+        ("/name/en", json!("What\u{0}sApp"), "name.en"),
+        ("/name/zh", json!("two\nlines"), "name.zh"),
+        ("/label", json!("W\u{0}"), "label"),
+        ("/plans/0/id", json!("A\u{0}"), "plans[0].id"),
+        ("/plans/0/supplier", json!("m\u{0}"), "plans[0].supplier"),
     ] {
         let mut body = new_sku();
         *body.pointer_mut(pointer).unwrap() = value;

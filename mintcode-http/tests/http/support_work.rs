@@ -145,9 +145,13 @@ async fn what_does_not_fit_is_refused_and_changes_nothing() {
     let fresh = shop.mint_one().await;
     let path = shop.voucher(&fresh).await;
     act(&shop, &format!("{path}/reissue"), None).await.problem(409, "action-not-allowed");
-    for bad in
-        [json!({"reason": ""}), json!({"reason": "two\nlines"}), json!({"reason": 1}), json!({"why": "x"})]
-    {
+    for bad in [
+        json!({"reason": ""}),
+        json!({"reason": "two\nlines"}),
+        json!({"reason": "a\u{0}b"}),
+        json!({"reason": 1}),
+        json!({"why": "x"}),
+    ] {
         act(&shop, &format!("{path}/void"), Some(&bad)).await.problem(400, "invalid-request");
     }
     act(&shop, &format!("{path}/reset"), Some(&json!({"tries": 1}))).await.problem(400, "invalid-request");

@@ -1,5 +1,7 @@
 //! The ledger: what is booked is never changed.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use mintcode_core::ids::{PlanId, RedemptionId, SupplierName};
 use mintcode_core::ledger::{Booked, Entry};
@@ -59,24 +61,39 @@ pub(super) async fn of_redemption(
     connection: &Connection,
     id: RedemptionId,
 ) -> Result<Vec<Booked>, StorageError> {
-    let sql = "SELECT attempt, book, kind, order_id, plan, supplier, amount, currency, value, sku, booked_at FROM ledger
-               WHERE redemption = $1 ORDER BY version, line";
+    let name = id.to_string();
+    let mut booked = rows_of(connection, std::slice::from_ref(&name)).await?;
+    booked.remove(&name).unwrap_or_default().into_iter().map(|row| row.read(id)).collect()
+}
+
+/// What is booked for each of `redemptions`, as it is stored, oldest first.
+pub(super) async fn rows_of(
+    connection: &Connection,
+    redemptions: &[String],
+) -> Result<BTreeMap<String, Vec<EntryRow>>, StorageError> {
+    let sql = "SELECT redemption, attempt, book, kind, order_id, plan, supplier, amount, currency, value, sku, booked_at
+               FROM ledger WHERE redemption = ANY($1) ORDER BY redemption, version, line";
     let read = |row: &tokio_postgres::Row| {
-        Ok(EntryRow {
-            attempt: row.try_get(0)?,
-            book: row.try_get(1)?,
-            kind: row.try_get(2)?,
-            order: row.try_get(3)?,
-            plan: row.try_get(4)?,
-            supplier: row.try_get(5)?,
-            amount: row.try_get(6)?,
-            currency: row.try_get(7)?,
-            value: row.try_get(8)?,
-            sku: row.try_get(9)?,
-            booked_at: row.try_get(10)?,
-        })
+        let entry = EntryRow {
+            attempt: row.try_get(1)?,
+            book: row.try_get(2)?,
+            kind: row.try_get(3)?,
+            order: row.try_get(4)?,
+            plan: row.try_get(5)?,
+            supplier: row.try_get(6)?,
+            amount: row.try_get(7)?,
+            currency: row.try_get(8)?,
+            value: row.try_get(9)?,
+            sku: row.try_get(10)?,
+            booked_at: row.try_get(11)?,
+        };
+        Ok((row.try_get(0)?, entry))
     };
-    rows(connection, sql, &[&id.to_string()], read).await?.into_iter().map(|row| row.read(id)).collect()
+    let mut booked: BTreeMap<String, Vec<EntryRow>> = BTreeMap::new();
+    for (redemption, entry) in rows(connection, sql, &[&redemptions], read).await? {
+        booked.entry(redemption).or_default().push(entry);
+    }
+    Ok(booked)
 }
 
 /// The totals of what was booked from `from` until before `to`.

@@ -8,6 +8,7 @@ use mintcode_core::voucher::KeyId;
 use sha2::{Digest, Sha256};
 
 use super::connection::{Connection, Database};
+use super::durability::{Durability, Shortcoming};
 use super::transaction::{commit, roll_back};
 use crate::rows::{Row, hex};
 use crate::vault::{Secrets, Vault, VaultError, WrappedKey};
@@ -17,9 +18,6 @@ const MIGRATIONS: [&str; 2] = [
     include_str!("../../migrations/postgres/0001_first.sql"),
     include_str!("../../migrations/postgres/0002_limits.sql"),
 ];
-
-/// The oldest server that has all that is asked of it.
-const OLDEST_SERVER: i32 = 150_000;
 
 /// Held, with the name of the schema, while that is looked at or changed. Any number will do, as long as it stays the same.
 const LOCK: i32 = 0x6d69_6e74;
@@ -94,19 +92,19 @@ async fn migrate(
     secrets: Option<&Secrets>,
     rewrap: bool,
 ) -> Result<Migrated, MigrationError> {
-    let row = connection
-        .query_one(
-            "SELECT current_setting('server_version_num')::integer, current_setting('server_version'),
-                 current_setting('fsync')::boolean, current_setting('full_page_writes')::boolean",
-            &[],
-        )
-        .await?;
-    if row.try_get::<_, i32>(0)? < OLDEST_SERVER {
-        return Err(MigrationError::OldServer { found: row.try_get(1)? });
-    }
-    for (index, setting) in [(2, "fsync"), (3, "full_page_writes")] {
-        if !row.try_get::<_, bool>(index)? {
-            return Err(MigrationError::NotDurable { setting });
+    let server = Durability::read(connection).await?;
+    for shortcoming in server.shortcomings() {
+        match shortcoming {
+            Shortcoming::OldServer => return Err(MigrationError::OldServer { found: server.version }),
+            Shortcoming::NoFsync => return Err(MigrationError::NotDurable { setting: "fsync" }),
+            Shortcoming::NoFullPageWrites => {
+                return Err(MigrationError::NotDurable { setting: "full_page_writes" });
+            }
+            Shortcoming::NoSynchronousCommit => {
+                return Err(MigrationError::NotDurable { setting: "synchronous_commit" });
+            }
+            // It can be looked at all the same.
+            Shortcoming::ReadOnly => {}
         }
     }
     // Others may be at it for longer than usual statements take.
@@ -128,10 +126,7 @@ async fn migrate(
             .await?;
     }
 
-    let mut applied: BTreeMap<i64, String> = BTreeMap::new();
-    for row in connection.query("SELECT version, checksum FROM schema_migration", &[]).await? {
-        applied.insert(row.try_get(0)?, row.try_get(1)?);
-    }
+    let applied = applied(connection).await?.unwrap_or_default();
     let known = newest();
     if let Some(found) = applied.keys().copied().max().filter(|found| *found > known) {
         return Err(MigrationError::Newer { found, known });
@@ -150,6 +145,17 @@ async fn migrate(
     }
     let vault = vault(connection, secrets, rewrap).await?;
     Ok(Migrated { from: applied.into_keys().max(), vault })
+}
+
+/// The migrations that ran, with their checksums; `None` where no version of this program has been.
+pub(super) async fn applied(
+    connection: &Connection,
+) -> Result<Option<BTreeMap<i64, String>>, tokio_postgres::Error> {
+    if !has_table(connection, Some("schema_migration")).await? {
+        return Ok(None);
+    }
+    let rows = connection.query("SELECT version, checksum FROM schema_migration", &[]).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, _>>().map(Some)
 }
 
 /// The newest schema that this program knows.

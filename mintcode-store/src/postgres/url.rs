@@ -27,10 +27,50 @@ pub struct PostgresUrl {
 pub struct BadPostgresUrl;
 
 impl PostgresUrl {
+    /// What PostgreSQL's own programs, such as `pg_dump`, are told to connect there: arguments for a shell, without the
+    /// password.
+    ///
+    /// ```
+    /// # use mintcode_store::postgres::PostgresUrl;
+    /// let url: PostgresUrl = "postgres://mint:secret@db.example:5433/mintcode".parse()?;
+    /// assert_eq!(url.client_arguments(), "--host=db.example --port=5433 --username=mint --dbname=mintcode");
+    /// # Ok::<(), mintcode_store::postgres::BadPostgresUrl>(())
+    /// ```
+    #[must_use]
+    pub fn client_arguments(&self) -> String {
+        let config = &self.config;
+        let hosts = config.get_hosts().iter().map(|host| match host {
+            Host::Tcp(name) => name.clone(),
+            #[cfg(unix)]
+            Host::Unix(path) => path.display().to_string(),
+        });
+        let hosts = hosts.collect::<Vec<_>>().join(",");
+        let ports = config.get_ports().iter().map(u16::to_string).collect::<Vec<_>>().join(",");
+        let told = [
+            ("host", Some(hosts)),
+            ("port", Some(ports).filter(|ports| !ports.is_empty())),
+            ("username", config.get_user().map(str::to_owned)),
+            ("dbname", config.get_dbname().map(str::to_owned)),
+        ];
+        let arguments = told
+            .into_iter()
+            .filter_map(|(name, value)| value.map(|value| format!("--{name}={}", shell_word(&value))));
+        arguments.collect::<Vec<_>>().join(" ")
+    }
+
     /// What the client library needs to connect.
     pub(super) fn config(&self) -> &Config {
         &self.config
     }
+}
+
+/// `text` as one word of a shell.
+fn shell_word(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./,:@".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 impl FromStr for PostgresUrl {
@@ -106,6 +146,19 @@ mod tests {
             let url: PostgresUrl = text.parse().unwrap();
             assert_eq!(url.to_string(), shown);
             assert!(!format!("{url:?}").contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn other_programs_are_told_where_it_is_without_the_password() {
+        for (text, told) in [
+            ("postgresql://%2Ftmp%2Fpg/m", "--host=/tmp/pg --port=5432 --dbname=m"),
+            (
+                "postgres://m%20o:hunter2@a,b/it's",
+                r"--host=a,b --port=5432,5432 --username='m o' --dbname='it'\''s'",
+            ),
+        ] {
+            assert_eq!(text.parse::<PostgresUrl>().unwrap().client_arguments(), told);
         }
     }
 

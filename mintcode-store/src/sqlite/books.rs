@@ -51,9 +51,14 @@ pub(super) fn insert(
 
 /// What is booked for a redemption, oldest first.
 pub(super) fn of_redemption(connection: &Connection, id: RedemptionId) -> Result<Vec<Booked>, StorageError> {
+    rows_of(connection, &id.to_string())?.into_iter().map(|row| row.read(id)).collect()
+}
+
+/// The same, as it is stored.
+pub(super) fn rows_of(connection: &Connection, id: &str) -> Result<Vec<EntryRow>, StorageError> {
     let sql = "SELECT attempt, book, kind, order_id, plan, supplier, amount, currency, value, sku, booked_at FROM ledger
                WHERE redemption = ?1 ORDER BY version, line";
-    let read = |row: &rusqlite::Row<'_>| {
+    rows(connection, sql, [id], |row| {
         Ok(EntryRow {
             attempt: row.get(0)?,
             book: row.get(1)?,
@@ -67,8 +72,7 @@ pub(super) fn of_redemption(connection: &Connection, id: RedemptionId) -> Result
             sku: row.get(9)?,
             booked_at: row.get(10)?,
         })
-    };
-    rows(connection, sql, [id.to_string()], read)?.into_iter().map(|row| row.read(id)).collect()
+    })
 }
 
 /// The totals of what was booked from `from` until before `to`.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
 use super::connection;
 
@@ -18,12 +18,7 @@ pub(super) struct Readers {
 
 impl Readers {
     pub(super) fn open(path: &Path) -> rusqlite::Result<Self> {
-        let open = |_| {
-            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let connection = Connection::open_with_flags(path, flags)?;
-            connection::prepare(&connection)?;
-            Ok(Mutex::new(connection))
-        };
+        let open = |_| connection::open_reader(path).map(Mutex::new);
         Ok(Self {
             connections: (0..READERS).map(open).collect::<rusqlite::Result<_>>()?,
             next: AtomicUsize::new(0),

@@ -6,6 +6,9 @@
 
 mod batches;
 mod crowd;
+mod examine;
+#[path = "../support/examined.rs"]
+mod examined;
 mod limits;
 mod notices;
 mod opening;
@@ -15,6 +18,7 @@ mod sealed;
 mod server;
 mod stage;
 mod trouble;
+mod upgrade;
 mod walks;
 
 mod conformance {

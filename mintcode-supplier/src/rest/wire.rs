@@ -143,7 +143,9 @@ impl WireOrder {
 
     /// The order as a row of the list, where everything that tells orders apart has to be there.
     pub(crate) fn listed(&self) -> Result<ListedOrder, Unreadable> {
-        let slug = |field: &Loose, part| field.text().map(str::to_owned).ok_or(Unreadable(part));
+        // No slug of ours has a control character, and not every database can hold one.
+        let held = |text: &str| text.replace(char::is_control, "\u{FFFD}");
+        let slug = |field: &Loose, part| field.text().map(held).ok_or(Unreadable(part));
         let created_at = self.created_at.date().ok_or(Unreadable("creation time"))?;
         Ok(ListedOrder {
             order: self.bought(created_at)?,

@@ -203,7 +203,7 @@ async fn mint(issuer: &Issuer, sku: &Sku, count: u32, group: usize) -> Result<Ve
         sku: &sku.id,
         count,
         expires_in: None,
-        note: Some("sandbox".to_owned()),
+        note: None,
         minted_by: "sandbox".to_owned(),
         idempotency: None,
     };

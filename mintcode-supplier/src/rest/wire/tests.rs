@@ -109,6 +109,10 @@ fn a_list_is_a_list_and_a_row_has_all_that_tells_orders_apart() {
     let rows =
         orders(r#"{"Data":[{"id":1,"phone":"+1","price":1,"created_at":"2026-01-01T00:00:00Z"}]}"#).unwrap();
     assert_eq!(rows[0].listed().unwrap_err(), Unreadable("product"));
+    // A row that nobody can store as it is takes no other row with it, and is nobody's plan.
+    let strange = BOUGHT.replace("virtual61", r"virtual61\u0000");
+    let rows = orders(&format!(r#"{{"Data":[{strange}]}}"#)).unwrap();
+    assert_eq!(rows[0].listed().unwrap().operator, "virtual61\u{FFFD}");
 }
 
 #[test]
