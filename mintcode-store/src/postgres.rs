@@ -11,6 +11,7 @@ mod committer;
 mod connection;
 mod counters;
 mod migrations;
+mod minting;
 mod notices;
 mod orphans;
 mod outlook;

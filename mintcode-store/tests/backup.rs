@@ -37,7 +37,7 @@ async fn minted(store: &SqliteStore, count: u32) -> Vec<VoucherHash> {
     let sku = sample::sku("tg");
     store.put_sku(sku.clone(), Put::Apply).await.unwrap();
     let (batch, vouchers) = sample::batch(&sku, count);
-    store.insert_batch(batch, vouchers.clone()).await.unwrap();
+    store.insert_batch(batch, vouchers.clone().into()).await.unwrap();
     vouchers.into_iter().map(|(hash, _)| hash).collect()
 }
 

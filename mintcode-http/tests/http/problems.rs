@@ -31,6 +31,7 @@ const SLUGS: [&str; 21] = [
     "batch-sealed",
     "action-not-allowed",
     "idempotency-mismatch",
+    "in-flight",
     "invalid-request",
     "not-found",
     "method-not-allowed",

@@ -75,8 +75,8 @@ pub fn backup(source: &Path, target: &Path) -> Result<BackupSummary, BackupError
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let unusable =
         |error| BackupError::Source(OpenError::Unusable { path: source.to_owned(), source: error });
-    let from = Connection::open_with_flags(source, flags).map_err(unusable)?;
-    connection::prepare(&from).map_err(unusable)?;
+    let mut from = Connection::open_with_flags(source, flags).map_err(unusable)?;
+    connection::prepare(&mut from).map_err(unusable)?;
     // One look for as long as it takes: a copy that saw other commits between its steps would begin anew with each.
     let moment = from.unchecked_transaction().map_err(unusable)?;
     migrations::applied(&moment).map_err(|error| BackupError::Source(opening(source, error)))?;

@@ -20,8 +20,8 @@ impl Readers {
     pub(super) fn open(path: &Path) -> rusqlite::Result<Self> {
         let open = |_| {
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let connection = Connection::open_with_flags(path, flags)?;
-            connection::prepare(&connection)?;
+            let mut connection = Connection::open_with_flags(path, flags)?;
+            connection::prepare(&mut connection)?;
             Ok(Mutex::new(connection))
         };
         Ok(Self {
