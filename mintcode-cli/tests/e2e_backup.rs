@@ -56,7 +56,7 @@ fn a_backup_of_a_running_server_is_served_by_another_one() {
     let before = redeemed(&shop, &codes[..2]);
     let taken = run(&mut shop.command(&["backup", "copy.db", "--json"])).done();
     let taken: Value = serde_json::from_str(&taken).unwrap();
-    assert_eq!((&taken["file"], &taken["schema"]), (&json!("copy.db"), &json!(4)), "{taken}");
+    assert_eq!((&taken["file"], &taken["schema"]), (&json!("copy.db"), &json!(5)), "{taken}");
     assert_eq!(taken["bytes"].as_u64(), Some(fs::metadata(shop.path().join("copy.db")).unwrap().len()));
     let again = run(&mut shop.command(&["backup", "copy.db"]));
     assert_eq!(again.code, Some(1), "{again:?}");
@@ -120,7 +120,7 @@ fn migrating_says_what_it_did_and_leaves_a_running_server_alone() {
     let migrate = || run(&mut shop.command(&["migrate", "--json"]));
     assert_eq!(serde_json::from_str::<Value>(&migrate().done()).unwrap(), json!({ "from": 4, "to": 4 }));
     let made = run(&mut shop.command(&["migrate", "--database-url", "sqlite:new.db"])).done();
-    assert_eq!(made, "new.db was made with schema 4\n");
+    assert_eq!(made, "new.db was made with schema 5\n");
     let server = shop.serve();
     let refused = migrate();
     assert_eq!(refused.code, Some(1), "{refused:?}");

@@ -6,6 +6,7 @@
 
 mod batches;
 mod crowd;
+mod minting;
 mod notices;
 mod opening;
 mod plans;

@@ -1,15 +1,20 @@
 //! Minting, and what is known of what was minted.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Subject;
 use super::stage::{at, begun, delivered, failed, keyed, minted, post, session, voucher, waiting};
 use crate::ids::BatchId;
 use crate::ports::vouchers::SecretUse;
-use crate::ports::{BatchSummary, Inserted, NewBatch, Put, StorageError};
+use crate::ports::{BatchSummary, Inserted, NewBatch, NewVouchers, Progress, Put, StorageError};
 use crate::sku::Sku;
 use crate::testing::sample;
 use crate::voucher::{KeyId, Mask, Shape, VoidReason, Voucher, VoucherHash, VoucherState};
+
+/// Vouchers of a batch that a storage may take in steps.
+const LARGE: u32 = 9000;
 
 /// Stores the SKU, and makes a batch of it that is not stored yet.
 async fn fresh(store: &Subject, count: u32) -> (Sku, NewBatch, Vec<(VoucherHash, Mask)>) {
@@ -110,6 +115,79 @@ pub async fn a_batch_id_in_use_is_a_conflict(store: &Subject) {
         store.insert_batch(NewBatch { id: first.id, ..second }, others.clone().into()).await.unwrap_err();
     assert!(matches!(error, StorageError::Conflict), "{error:?}");
     assert_eq!(store.trail(&[others[0].0]).await.unwrap(), None);
+}
+
+/// However many vouchers a batch has, all of them are stored, and whoever waits is told of each.
+pub async fn a_large_batch_is_read_back_whole(store: &Subject) {
+    let (_, batch, vouchers) = fresh(store, LARGE).await;
+    let told = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&told);
+    let progress = Progress::new(move |more| {
+        counter.fetch_add(more, Ordering::Relaxed);
+    });
+    let large = NewVouchers::from(vouchers.clone()).told(Some(progress));
+    assert_eq!(store.insert_batch(batch.clone(), large).await.unwrap(), Inserted::New);
+    assert_eq!(told.load(Ordering::Relaxed), vouchers.len());
+    let summary = BatchSummary { batch: batch.clone(), counts: counts(&[("issued", LARGE.into())]) };
+    assert_eq!(store.batches(None, 9).await.unwrap(), [summary]);
+    for (hash, mask) in vouchers.into_iter().step_by(997) {
+        let stored = voucher(store, hash).await;
+        assert_eq!((stored.mask, stored.batch, stored.state), (mask, batch.id, VoucherState::Issued));
+    }
+    let reason = VoidReason::default();
+    assert_eq!(store.void_batch(batch.id, &reason).await.unwrap(), Some(LARGE.into()));
+}
+
+/// One code that exists keeps a large batch from being stored; nothing of it is in anybody's way afterwards.
+pub async fn a_large_batch_with_known_codes_is_not_stored(store: &Subject) {
+    let (_, first, known) = fresh(store, 2).await;
+    store.insert_batch(first.clone(), known.clone().into()).await.unwrap();
+    let (_, second, mut vouchers) = fresh(store, LARGE).await;
+    let second = NewBatch { idempotency: Some(("key".into(), "print".into())), ..second };
+    let new = vouchers.clone();
+    let last = vouchers.len() - 1;
+    vouchers[3] = known[1];
+    vouchers[last] = known[0];
+    let inserted = store.insert_batch(second.clone(), vouchers.into()).await.unwrap();
+    assert_eq!(inserted, Inserted::Duplicate(vec![3, last]));
+    assert!(is_empty(store, second.id, &new).await);
+    let listed: Vec<_> = store.batches(None, 9).await.unwrap().into_iter().map(|it| it.batch.id).collect();
+    assert_eq!(listed, [first.id]);
+    assert_eq!(store.insert_batch(second, new.into()).await.unwrap(), Inserted::New);
+}
+
+/// Of many that send the same large request at once, one mints; the others are told to wait, or get what it minted.
+pub async fn a_large_request_sent_many_times_at_once_is_minted_once(store: &Subject) {
+    let (sku, _, _) = fresh(store, 1).await;
+    let senders = (0..4).map(|_| {
+        let (batch, vouchers) = sample::batch(&sku, LARGE);
+        let batch = NewBatch { idempotency: Some(("key".into(), "print".into())), ..batch };
+        let store = Arc::clone(store);
+        tokio::spawn(async move { (batch.id, store.insert_batch(batch, vouchers.into()).await.unwrap()) })
+    });
+    let mut minted = Vec::new();
+    let mut replayed = Vec::new();
+    for sender in senders.collect::<Vec<_>>() {
+        match sender.await.unwrap() {
+            (id, Inserted::New) => minted.push(id),
+            (_, Inserted::Replay(batch)) => replayed.push(batch.id),
+            (_, Inserted::InFlight) => {}
+            (_, other) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(minted.len(), 1);
+    assert!(replayed.iter().all(|id| *id == minted[0]), "{replayed:?}");
+    let listed: Vec<_> = store.batches(None, 9).await.unwrap().into_iter().map(|it| it.batch.id).collect();
+    assert_eq!(listed, minted);
+}
+
+/// Where no minting died, nothing is left of any, and nothing is removed.
+pub async fn nothing_is_left_of_batches_that_are_whole(store: &Subject) {
+    let (_, batch, vouchers) = fresh(store, LARGE).await;
+    store.insert_batch(batch.clone(), vouchers.into()).await.unwrap();
+    assert_eq!(store.remove_leftovers(at(1_000_000)).await.unwrap(), 0);
+    let summary = store.batch(batch.id).await.unwrap().unwrap();
+    assert_eq!(summary.counts, counts(&[("issued", LARGE.into())]));
 }
 
 /// The same request again is answered with the batch there is, even when its SKU is gone or the batch sealed.
