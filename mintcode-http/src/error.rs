@@ -397,4 +397,12 @@ mod tests {
             assert_eq!(seen, (slug, status, retry_after));
         }
     }
+
+    #[test]
+    fn what_is_still_being_minted_is_told_to_be_in_flight() {
+        let problem = ApiError::from(MintError::InFlight);
+        let seen =
+            (problem.slug.name(), problem.slug.status().as_u16(), problem.retryable, problem.retry_after);
+        assert_eq!(seen, ("in-flight", 409, true, Some(IN_FLIGHT_RETRY)));
+    }
 }

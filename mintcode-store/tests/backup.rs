@@ -171,8 +171,8 @@ fn migrating_tells_from_which_schema_to_which() {
     drop(serving);
     Connection::open(&path)
         .unwrap()
-        .execute("INSERT INTO schema_migration (version, checksum) VALUES (5, 'later')", [])
+        .execute("INSERT INTO schema_migration (version, checksum) VALUES (6, 'later')", [])
         .unwrap();
     let error = SqliteStore::migrate(&path, None).unwrap_err();
-    assert!(matches!(error, OpenError::NewerSchema { found: 5, known: 4, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::NewerSchema { found: 6, known: 5, .. }), "{error:?}");
 }

@@ -177,6 +177,8 @@ async fn a_mint_that_nobody_waits_for_leaves_nothing_behind() {
     let (batch, vouchers) = file.large();
     let held = Held::after_the_first_step(&file.store, batch.clone(), vouchers).await;
     held.hang_up().await;
+    // Stored after what the mint left to be stored.
+    file.store.put_sku(file.sku.clone(), Put::Apply).await.unwrap();
     let left = file.count("voucher");
     assert!((1..LARGE).contains(&left), "{left}");
     assert_eq!(file.store.remove_leftovers(sample::now()).await.unwrap(), u64::from(left));
@@ -214,8 +216,7 @@ async fn a_sku_that_goes_off_sale_meanwhile_has_no_vouchers() {
     let held = Held::after_the_first_step(&file.store, batch, vouchers).await;
     file.store.archive_sku(&file.sku.id).await.unwrap();
     assert_eq!(held.go_on().await.unwrap(), Inserted::NoSku);
-    assert_eq!(file.store.remove_leftovers(sample::now()).await.unwrap(), u64::from(LARGE));
-    assert_eq!(file.count("every_batch"), 0);
+    assert_eq!((file.count("voucher"), file.count("every_batch")), (0, 0));
 }
 
 /// Counted, not timed: after every step, redemptions begin through the server and through a process beside it, before
@@ -236,7 +237,8 @@ async fn redemptions_get_their_turn_between_all_steps() {
     let progress = Progress::new(move |_| {
         for store in [&server, &beside] {
             let mut number = counter.lock().unwrap();
-            let wish = begin(some[*number as usize].0, *number + 1);
+            let Some((voucher, _)) = some.get(*number as usize) else { return };
+            let wish = begin(*voucher, *number + 1);
             let (store, (send, answer)) = (Arc::clone(store), mpsc::channel());
             handle.spawn(async move { send.send(store.begin(wish).await).unwrap() });
             assert!(matches!(answer.recv().unwrap(), Ok(Begun::New(_))));

@@ -98,9 +98,7 @@ impl SqliteStore {
             tokio::time::sleep(PAUSE).await;
         }
         if !taken.is_empty() {
-            let now = DateTime::<Utc>::MAX_UTC;
-            self.writer.write(move |connection| minting::give_up(connection, number, now)).await?;
-            self.remove_given_up(batch.minted_at).await?;
+            self.take_back(number, &batch).await?;
             return Err(NotInserted::Taken(taken));
         }
         let (whole, count) = (Arc::clone(&batch), rows.len());
@@ -109,8 +107,18 @@ impl SqliteStore {
                 staged.is_whole();
                 Ok(Inserted::New)
             }
-            Some(refused) => Ok(refused),
+            Some(refused) => {
+                self.take_back(number, &batch).await?;
+                Ok(refused)
+            }
         }
+    }
+
+    /// Removes a batch that is not going to be whole.
+    async fn take_back(&self, number: i64, batch: &NewBatch) -> Result<(), StorageError> {
+        let now = DateTime::<Utc>::MAX_UTC;
+        self.writer.write(move |connection| minting::give_up(connection, number, now)).await?;
+        self.remove_given_up(batch.minted_at).await.map(drop)
     }
 
     /// Removes batches whose storing was given up before `now`, with their vouchers, and returns how many of these.
