@@ -110,7 +110,9 @@ impl NewVouchers {
                 });
             }
             drop(send);
-            made.into_iter().for_each(|block| vouchers.extend(block));
+            for block in made {
+                vouchers.extend(block);
+            }
         });
         let middle = vouchers.len() / 2;
         vouchers.select_nth_unstable_by_key(middle, |(hash, _)| *hash);

@@ -44,7 +44,7 @@ pub(crate) async fn measure(sizes: &[u32]) -> Result<Table, Error> {
     for _ in 0..ROUNDS {
         for place in &mut places {
             let took = place.redeem().await?;
-            place.micros.push(took.as_secs_f64() * 1e6 / REDEMPTIONS as f64);
+            place.micros.push(took.as_secs_f64() * 1e6 / f64::from(u32::try_from(REDEMPTIONS)?));
         }
     }
     let mut table = Table::default();

@@ -60,12 +60,13 @@ pub(crate) async fn measure(count: u32) -> Result<Table, Error> {
     for round in 0..ROUNDS {
         let (client, _) = schema(&url, &format!("peer_{round}")).await?;
         peer.push(rate(count, peers::postgres(&client, &file).await?));
-        client.batch_execute("DROP SCHEMA peer_0, peer_1, peer_2 CASCADE").await.ok();
+        drop_schema(&client, &format!("peer_{round}")).await?;
         let (client, url) = schema(&url, &format!("mint_{round}")).await?;
         runs.push(mint(&binary, &url, count)?);
         let sql = "SELECT pg_total_relation_size('voucher')";
         let size: i64 = client.query_one(sql, &[]).await?.get(0);
         bytes = per_voucher(u64::try_from(size)?, count);
+        drop_schema(&client, &format!("mint_{round}")).await?;
     }
     add(&mut table, "PostgreSQL", count, &runs, peer);
     table.at_most("P3: PostgreSQL, bytes a voucher", bytes, 150.0);
@@ -112,6 +113,10 @@ pub(crate) async fn schema(url: &str, name: &str) -> Result<(Client, String), Er
     let store = open_postgres(&url).await?;
     store.put_sku(sample::sku("tg"), Put::Apply).await?;
     Ok((client, url))
+}
+
+async fn drop_schema(client: &Client, name: &str) -> Result<(), Error> {
+    Ok(client.batch_execute(&format!("DROP SCHEMA {name} CASCADE")).await?)
 }
 
 pub(crate) async fn open_postgres(url: &str) -> Result<Arc<PostgresStore>, Error> {

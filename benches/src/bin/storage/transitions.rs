@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use mintcode_core::redemption::Redemption;
 use mintcode_core::testing::SeededEntropy;
-use mintcode_store::{Limits, PostgresStore};
+use mintcode_store::PostgresStore;
+use mintcode_store::postgres::Limits;
 use url::Url;
 
 use crate::table::{Table, median, rate, thousands};
