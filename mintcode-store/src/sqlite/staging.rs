@@ -104,7 +104,7 @@ impl SqliteStore {
         let (whole, count) = (Arc::clone(&batch), rows.len());
         match self.writer.write(move |connection| finish(connection, number, &whole, count)).await? {
             None => {
-                staged.is_whole();
+                staged.let_go();
                 Ok(Inserted::New)
             }
             Some(refused) => {
@@ -168,7 +168,7 @@ struct Staged<'a> {
 }
 
 impl Staged<'_> {
-    fn is_whole(mut self) {
+    fn let_go(mut self) {
         self.is_open = false;
     }
 }
