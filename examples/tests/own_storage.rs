@@ -20,7 +20,7 @@ use mintcode_core::order::OrderId;
 use mintcode_core::orphan::{Orphan, OrphanLoss};
 use mintcode_core::ports::{
     Adopt, AlertRow, Alerts, BatchSummary, Begin, Begun, Catalogue, ChangeError, Claims, Commit, Inbox,
-    InboxItem, Inserted, LedgerTotal, NewBatch, Observed, Orphans, PlanChange, PlanTotal, Put,
+    InboxItem, Inserted, LedgerTotal, NewBatch, NewVouchers, Observed, Orphans, PlanChange, PlanTotal, Put,
     RedemptionSearch, Reports, SecretUse, SkuError, Storage, StorageError, VoucherTrail, Vouchers, Wanted,
     WorkerRow, Workers,
 };
@@ -126,7 +126,8 @@ hand_on! {
     }
 
     impl Vouchers {
-        fn insert_batch(batch: NewBatch, vouchers: Vec<(VoucherHash, Mask)>) -> Stored<Inserted>;
+        fn insert_batch(batch: NewBatch, vouchers: NewVouchers) -> Stored<Inserted>;
+        fn remove_leftovers(now: DateTime<Utc>) -> Stored<u64>;
         fn batch(id: BatchId) -> Stored<Option<BatchSummary>>;
         fn batches(before: Option<BatchId>, limit: u32) -> Stored<Vec<BatchSummary>>;
         fn change_voucher(hash: VoucherHash, event: VoucherEvent) -> Result<Voucher, ChangeError>;

@@ -4,6 +4,7 @@ pub mod alerting;
 pub mod catalogue;
 pub mod clock;
 pub mod limits;
+pub mod new_vouchers;
 pub mod orphans;
 pub mod reports;
 pub mod storage;
@@ -15,6 +16,7 @@ pub use alerting::{AlertError, AlertSink};
 pub use catalogue::{Catalogue, PlanChange, Put, SkuError};
 pub use clock::{Clock, Entropy};
 pub use limits::{Counted, Limits};
+pub use new_vouchers::{NewVouchers, Progress, VoucherSource};
 pub use orphans::Orphans;
 pub use reports::{AlertRow, Alerts, LedgerTotal, PlanTotal, RedemptionSearch, Reports};
 pub use storage::{

@@ -19,7 +19,7 @@ mod void;
 
 pub use admission::{Admission, Refusal, Request, Surroundings, admit};
 pub use code::{CodeError, VoucherCode};
-pub use derive::{BatchError, BatchNonce, Codes, MAX_BATCH};
+pub use derive::{BatchError, BatchNonce, Codes, Derivation, MAX_BATCH};
 pub use hex::BadHex;
 pub(crate) use hex::text as hex_text;
 pub use keys::{KeyId, LabelKeys, VoucherHash, VoucherKeys, VoucherSecret, WeakSecret, identify};

@@ -85,7 +85,7 @@ impl World {
             skus.push(sku.id.clone());
             vouchers.extend(rows.iter().map(|(hash, _)| *hash));
             storage.put_sku(sku, Put::Create).await.unwrap();
-            storage.insert_batch(batch, rows).await.unwrap();
+            storage.insert_batch(batch, rows.into()).await.unwrap();
         }
         let facts = SupplierFacts {
             capabilities: Capabilities { lists_orders: true, bans: true, minimum_cancel_age: Duration::ZERO },
@@ -578,7 +578,7 @@ impl World {
             for (index, (hash, _)) in used.into_iter().zip(&rows) {
                 self.vouchers[index] = *hash;
             }
-            self.storage.insert_batch(batch, rows).await.unwrap();
+            self.storage.insert_batch(batch, rows.into()).await.unwrap();
         }
     }
 }

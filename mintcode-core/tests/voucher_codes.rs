@@ -233,6 +233,18 @@ fn a_batch_replays_exactly_whatever_came_after_it() {
     }
 }
 
+#[test]
+fn codes_made_some_at_a_time_are_those_of_the_batch() {
+    let keys = keys("a");
+    for shape in shapes() {
+        let derivation = keys.derivation(keys.current_id(), &nonce(4), &label("TGCA"), shape, 300).unwrap();
+        let parts = [0..1, 1..64, 64..200, 200..300, 300..300];
+        let mut codes: Vec<_> = parts.into_iter().flat_map(|places| derivation.codes(places)).collect();
+        codes.sort_unstable();
+        assert_eq!(codes, batch(4, shape, 300), "{shape:?}");
+    }
+}
+
 /// Sold vouchers outlive the release that minted them: these values may never change.
 #[test]
 fn codes_hashes_and_fingerprints_stay_what_earlier_releases_made() {

@@ -21,6 +21,9 @@ const STORAGE_RETRY: u64 = 5;
 /// Seconds after which a SKU whose plans only an operator can switch on is worth another try.
 const PLANS_RETRY: u64 = 60;
 
+/// Seconds after which a request whose first sending is under way is worth another try.
+const IN_FLIGHT_RETRY: u64 = 2;
+
 /// A kind of problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Slug {
@@ -40,6 +43,7 @@ pub(crate) enum Slug {
     BatchSealed,
     ActionNotAllowed,
     IdempotencyMismatch,
+    InFlight,
     InvalidRequest,
     NotFound,
     MethodNotAllowed,
@@ -50,7 +54,7 @@ pub(crate) enum Slug {
 
 impl Slug {
     /// All of them, each of which has a page.
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::VoucherInvalid,
         Self::VoucherUsed,
         Self::VoucherExpired,
@@ -67,6 +71,7 @@ impl Slug {
         Self::BatchSealed,
         Self::ActionNotAllowed,
         Self::IdempotencyMismatch,
+        Self::InFlight,
         Self::InvalidRequest,
         Self::NotFound,
         Self::MethodNotAllowed,
@@ -94,6 +99,7 @@ impl Slug {
             Self::BatchSealed => "batch-sealed",
             Self::ActionNotAllowed => "action-not-allowed",
             Self::IdempotencyMismatch => "idempotency-mismatch",
+            Self::InFlight => "in-flight",
             Self::InvalidRequest => "invalid-request",
             Self::NotFound => "not-found",
             Self::MethodNotAllowed => "method-not-allowed",
@@ -112,9 +118,11 @@ impl Slug {
             | Self::RedemptionFailed
             | Self::Purged
             | Self::BatchSealed => StatusCode::GONE,
-            Self::VoucherBusy | Self::RedemptionsExhausted | Self::NotReady | Self::ActionNotAllowed => {
-                StatusCode::CONFLICT
-            }
+            Self::VoucherBusy
+            | Self::RedemptionsExhausted
+            | Self::NotReady
+            | Self::ActionNotAllowed
+            | Self::InFlight => StatusCode::CONFLICT,
             Self::CoolingDown | Self::TooManyRequests | Self::DailyLimit => StatusCode::TOO_MANY_REQUESTS,
             Self::NotOffered => StatusCode::FORBIDDEN,
             Self::IdempotencyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
@@ -134,6 +142,7 @@ impl Slug {
             | Self::TooManyRequests
             | Self::DailyLimit
             | Self::NotReady
+            | Self::InFlight
             | Self::Unavailable
             | Self::Internal => true,
             Self::VoucherInvalid
@@ -273,6 +282,7 @@ impl From<MintError> for ApiError {
             MintError::NoSku => Self::field("sku_id", "names no SKU on sale"),
             MintError::Count => Self::field("count", error.to_string()),
             MintError::IdempotencyMismatch => Self::new(Slug::IdempotencyMismatch),
+            MintError::InFlight => Self::new(Slug::InFlight).after(IN_FLIGHT_RETRY),
             MintError::Sealed => Self::new(Slug::BatchSealed),
             MintError::Storage(error) => error.into(),
             MintError::NotCodes(_) | MintError::Duplicate(_) | MintError::Derive(_) => {
@@ -390,5 +400,13 @@ mod tests {
             let seen = (problem.slug.name(), problem.slug.status().as_u16(), problem.retry_after);
             assert_eq!(seen, (slug, status, retry_after));
         }
+    }
+
+    #[test]
+    fn what_is_still_being_minted_is_told_to_be_in_flight() {
+        let problem = ApiError::from(MintError::InFlight);
+        let seen =
+            (problem.slug.name(), problem.slug.status().as_u16(), problem.retryable, problem.retry_after);
+        assert_eq!(seen, ("in-flight", 409, true, Some(IN_FLIGHT_RETRY)));
     }
 }

@@ -156,6 +156,7 @@ fn asks_support(slug: Slug) -> bool {
         | Slug::BatchSealed
         | Slug::ActionNotAllowed
         | Slug::IdempotencyMismatch
+        | Slug::InFlight
         | Slug::InvalidRequest
         | Slug::NotFound
         | Slug::MethodNotAllowed

@@ -14,6 +14,7 @@ mod durability;
 mod examine;
 mod limits;
 mod migrations;
+mod minting;
 mod notices;
 mod orphans;
 mod outlook;

@@ -37,7 +37,7 @@ async fn minted(store: &SqliteStore, count: u32) -> Vec<VoucherHash> {
     let sku = sample::sku("tg");
     store.put_sku(sku.clone(), Put::Apply).await.unwrap();
     let (batch, vouchers) = sample::batch(&sku, count);
-    store.insert_batch(batch, vouchers.clone()).await.unwrap();
+    store.insert_batch(batch, vouchers.clone().into()).await.unwrap();
     vouchers.into_iter().map(|(hash, _)| hash).collect()
 }
 
@@ -88,7 +88,7 @@ async fn a_backup_under_load_is_of_one_moment_and_can_be_served() {
     let after = begun.load(Ordering::SeqCst);
     load.abort();
     assert!(before < after, "nothing was written meanwhile");
-    assert_eq!((summary.bytes, summary.schema), (fs::metadata(&copy).unwrap().len(), 4));
+    assert_eq!((summary.bytes, summary.schema), (fs::metadata(&copy).unwrap().len(), 5));
 
     let restored = SqliteStore::open_serving(&copy, &secrets()).unwrap();
     let mut search = RedemptionSearch::default();
@@ -163,16 +163,16 @@ fn a_damaged_database_is_told_and_not_kept_as_a_backup() {
 #[test]
 fn migrating_tells_from_which_schema_to_which() {
     let (_directory, path, _) = directory();
-    assert_eq!(SqliteStore::migrate(&path, Some(&secrets())).unwrap(), (None, 4));
-    assert_eq!(SqliteStore::migrate(&path, None).unwrap(), (Some(4), 4));
+    assert_eq!(SqliteStore::migrate(&path, Some(&secrets())).unwrap(), (None, 5));
+    assert_eq!(SqliteStore::migrate(&path, None).unwrap(), (Some(5), 5));
     let serving = SqliteStore::open_serving(&path, &secrets()).unwrap();
     let error = SqliteStore::migrate(&path, None).unwrap_err();
     assert!(matches!(error, OpenError::InUse { .. }), "{error:?}");
     drop(serving);
     Connection::open(&path)
         .unwrap()
-        .execute("INSERT INTO schema_migration (version, checksum) VALUES (5, 'later')", [])
+        .execute("INSERT INTO schema_migration (version, checksum) VALUES (6, 'later')", [])
         .unwrap();
     let error = SqliteStore::migrate(&path, None).unwrap_err();
-    assert!(matches!(error, OpenError::NewerSchema { found: 5, known: 4, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::NewerSchema { found: 6, known: 5, .. }), "{error:?}");
 }

@@ -62,7 +62,7 @@ async fn filled(path: &Path, secrets: &Secrets) {
     let sku = sample::sku("tg");
     store.put_sku(sku.clone(), Put::Apply).await.unwrap();
     let (batch, vouchers) = sample::batch(&sku, 2);
-    store.insert_batch(batch, vouchers.clone()).await.unwrap();
+    store.insert_batch(batch, vouchers.clone().into()).await.unwrap();
     for (number, (hash, _)) in (1..).zip(vouchers) {
         let begin = Begin {
             by: BeginBy::Code(vec![hash]),

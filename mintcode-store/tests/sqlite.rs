@@ -44,7 +44,7 @@ async fn minted(store: &SqliteStore, count: u32) -> Vec<VoucherHash> {
     store.put_sku(sku.clone(), Put::Apply).await.unwrap();
     let (batch, vouchers) = sample::batch(&sku, count);
     let hashes = vouchers.iter().map(|(hash, _)| *hash).collect();
-    store.insert_batch(batch, vouchers).await.unwrap();
+    store.insert_batch(batch, vouchers.into()).await.unwrap();
     hashes
 }
 

@@ -59,7 +59,7 @@ async fn minted(store: &SqliteStore, count: u32) -> (BatchId, Vec<VoucherHash>) 
     let (batch, vouchers) = sample::batch(&sku, count);
     let id = batch.id;
     let hashes = vouchers.iter().map(|(hash, _)| *hash).collect();
-    store.insert_batch(batch, vouchers).await.unwrap();
+    store.insert_batch(batch, vouchers.into()).await.unwrap();
     (id, hashes)
 }
 

@@ -68,7 +68,7 @@ async fn begun(store: &SqliteStore, count: u32) {
     let sku = sample::sku("tg");
     store.put_sku(sku.clone(), Put::Apply).await.unwrap();
     let (batch, vouchers) = sample::batch(&sku, count);
-    store.insert_batch(batch, vouchers.clone()).await.unwrap();
+    store.insert_batch(batch, vouchers.clone().into()).await.unwrap();
     for (number, (hash, _)) in (1..).zip(vouchers) {
         let begin = Begin {
             by: BeginBy::Code(vec![hash]),

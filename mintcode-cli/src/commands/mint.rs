@@ -9,7 +9,7 @@ use clap::{Args, value_parser};
 use indicatif::{ProgressBar, ProgressStyle};
 use mintcode_core::engine::{Issuer, MOST_IN_A_BATCH, MintError, MintRequest};
 use mintcode_core::ids::SkuId;
-use mintcode_core::ports::NewBatch;
+use mintcode_core::ports::{NewBatch, Progress};
 use mintcode_core::span;
 use mintcode_core::voucher::{Note, VoucherCode};
 use serde_json::json;
@@ -89,8 +89,13 @@ async fn mint(arguments: &Arguments, count: u32, issuer: &Issuer) -> Result<(), 
         idempotency: None,
     };
     let bar = progress(count);
-    let minted = issuer.mint(request).await.map_err(|error| in_words(&error, &arguments.sku))?;
+    let storing = bar.clone();
+    let told = Progress::new(move |more| storing.inc(more as u64));
+    let minted = issuer.mint_told(request, Some(told)).await;
+    let minted = minted.map_err(|error| in_words(&error, &arguments.sku))?;
     let batch = minted.batch.id;
+    bar.reset();
+    bar.set_message("writing");
     let codes = minted.codes.inspect(|_| bar.inc(1));
 
     let written = match file {
@@ -188,7 +193,7 @@ fn progress(count: u32) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template("{spinner} {msg} {wide_bar} {human_pos}/{human_len}");
-    let bar = ProgressBar::new(count.into()).with_message("minting");
+    let bar = ProgressBar::new(count.into()).with_message("storing");
     bar.enable_steady_tick(Duration::from_millis(100));
     match style {
         Ok(style) => bar.with_style(style),
@@ -219,6 +224,10 @@ fn in_words(error: &MintError, sku: &SkuId) -> Failure {
                 "nothing is taken in: the codes of these lines are known already: {named}{more}"
             ))
         }
+        MintError::InFlight => Failure::work(
+            "nothing is taken in: some of these codes are being taken in right now, or were by a command that was stopped;\n\
+             try again in a minute",
+        ),
         MintError::Count
         | MintError::IdempotencyMismatch
         | MintError::Sealed

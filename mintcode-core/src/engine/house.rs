@@ -1,5 +1,5 @@
-//! What has to be done now and then: sealing old batches, letting vouchers expire, forgetting old counts, removing old
-//! numbers and messages, and proving the books.
+//! What has to be done now and then: sealing old batches, removing what unfinished ones left, letting vouchers expire,
+//! forgetting old counts, removing old numbers and messages, and proving the books.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +31,7 @@ pub(super) async fn keep_house(issuer: Issuer, driver: Arc<Driver>) {
     loop {
         every.tick().await;
         report("old batches were sealed", issuer.seal_old().await);
+        report("vouchers of unfinished batches were removed", issuer.remove_leftovers().await);
         report("vouchers expired", expire(&issuer).await);
         report("old counts were forgotten", driver.journal.storage().forget_idle(driver.clock.now()).await);
         report("redemptions were looked through for old numbers and messages", purge(&driver).await);

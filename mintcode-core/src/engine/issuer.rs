@@ -1,5 +1,6 @@
 //! Minting: batches of vouchers, downloaded again until they are sealed.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,13 +8,13 @@ use chrono::{DateTime, Utc};
 
 use crate::ids::{BatchId, SkuId};
 use crate::ports::{
-    BatchSummary, Catalogue, Clock, Entropy, Inserted, NewBatch, SecretUse, StorageError, VoucherTrail,
-    Vouchers,
+    BatchSummary, Catalogue, Clock, Entropy, Inserted, NewBatch, NewVouchers, Progress, SecretUse,
+    StorageError, VoucherSource, VoucherTrail, Vouchers,
 };
 use crate::sku::Sku;
 use crate::voucher::{
-    BatchError, BatchNonce, CodeError, Codes, Mask, Note, Shape, Voucher, VoucherCode, VoucherHash,
-    VoucherKeys, hex_text,
+    BatchError, BatchNonce, CodeError, Codes, Derivation, Mask, Note, Shape, Voucher, VoucherCode,
+    VoucherHash, VoucherKeys, hex_text,
 };
 
 /// How long a batch can be downloaded again, unless it is sealed earlier.
@@ -82,6 +83,9 @@ pub enum MintError {
     /// The idempotency key was used for another request.
     #[error("the idempotency key was used for another request")]
     IdempotencyMismatch,
+    /// The request with the same idempotency key, or one with the same codes, is still being stored.
+    #[error("the same is being minted right now")]
+    InFlight,
     /// The idempotency key belongs to a batch that is sealed by now.
     #[error("the batch is sealed")]
     Sealed,
@@ -116,6 +120,15 @@ impl Issuer {
 
     /// Mints a batch: stored whole before the first code can be read.
     pub async fn mint(&self, request: MintRequest<'_>) -> Result<Minted, MintError> {
+        self.mint_told(request, None).await
+    }
+
+    /// As [`mint`](Self::mint); `progress` is told while the batch is stored.
+    pub async fn mint_told(
+        &self,
+        request: MintRequest<'_>,
+        progress: Option<Progress>,
+    ) -> Result<Minted, MintError> {
         if !(1..=MOST_IN_A_BATCH).contains(&request.count) {
             return Err(MintError::Count);
         }
@@ -131,7 +144,7 @@ impl Issuer {
             idempotency,
             ..self.batch_of(&sku, request.count)
         };
-        self.insert(batch).await?.ok_or(MintError::NoSku)
+        self.insert(batch, progress).await?.ok_or(MintError::NoSku)
     }
 
     /// Mints one voucher in place of a fulfilled one, or finds the one that was; `None` where `replaced` is not fulfilled.
@@ -144,13 +157,15 @@ impl Issuer {
             replaces: Some(replaced.hash),
             ..self.batch_of(&sku, 1)
         };
-        self.insert(batch).await
+        self.insert(batch, None).await
     }
 
     /// Stores a batch whose codes are derived; `None` where the voucher that it replaces is not fulfilled.
-    async fn insert(&self, batch: NewBatch) -> Result<Option<Minted>, MintError> {
-        let rows = self.derive(&batch)?.map(|code| (self.keys.lookup_hash(&code), code.mask())).collect();
-        match self.vouchers.insert_batch(batch.clone(), rows).await? {
+    async fn insert(&self, batch: NewBatch, progress: Option<Progress>) -> Result<Option<Minted>, MintError> {
+        let nonce = batch.nonce.as_ref().ok_or(MintError::Sealed)?;
+        let derivation = self.keys.derivation(batch.key_id, nonce, &batch.label, batch.shape, batch.count)?;
+        let vouchers = NewVouchers::new(Derived { keys: self.keys.clone(), derivation }).told(progress);
+        match self.vouchers.insert_batch(batch.clone(), vouchers).await? {
             Inserted::New => {
                 tracing::info!(batch = %batch.id, sku = %batch.sku, count = batch.count, "vouchers are minted");
                 Ok(Some(Minted { codes: self.derive(&batch)?, batch, is_replay: false }))
@@ -161,6 +176,7 @@ impl Issuer {
                 Ok(Some(Minted { codes: self.derive(&earlier)?, batch: *earlier, is_replay: true }))
             }
             Inserted::IdempotencyMismatch => Err(MintError::IdempotencyMismatch),
+            Inserted::InFlight => Err(MintError::InFlight),
             Inserted::NoSku => Err(MintError::NoSku),
             Inserted::Duplicate(places) => {
                 Err(MintError::Duplicate(places.iter().map(|place| place + 1).collect()))
@@ -209,7 +225,8 @@ impl Issuer {
         let expires_at = expires_in.map(|life| self.clock.now() + life);
         let batch =
             NewBatch { expires_at, note: note.map(String::from), minted_by, ..self.batch_of(&sku, count) };
-        match self.vouchers.insert_batch(batch.clone(), rows).await? {
+        match self.vouchers.insert_batch(batch.clone(), rows.into()).await? {
+            Inserted::InFlight => Err(MintError::InFlight),
             Inserted::New | Inserted::Replay(_) | Inserted::IdempotencyMismatch => Ok(batch),
             Inserted::NoSku | Inserted::NotFulfilled => Err(MintError::NoSku),
             Inserted::Duplicate(places) => Err(MintError::Duplicate(
@@ -231,6 +248,11 @@ impl Issuer {
     /// Makes a batch's codes underivable for ever. `false` where there is no such batch.
     pub async fn seal(&self, id: BatchId) -> Result<bool, StorageError> {
         self.vouchers.seal_batch(id).await
+    }
+
+    /// Removes what is left of mints that died half-way, and returns how many vouchers that were.
+    pub(super) async fn remove_leftovers(&self) -> Result<u64, StorageError> {
+        self.vouchers.remove_leftovers(self.clock.now()).await
     }
 
     /// Seals every batch older than [`SEALED_AFTER`], and returns how many.
@@ -328,5 +350,23 @@ impl Issuer {
         let MintRequest { sku, count, expires_in, note, minted_by: _, idempotency: _ } = request;
         let note = note.as_ref().map(Note::as_str);
         self.hash("mint request", &format!("{sku}\n{count}\n{expires_in:?}\n{note:?}"))
+    }
+}
+
+/// The vouchers of a batch whose codes are derived.
+struct Derived {
+    keys: VoucherKeys,
+    derivation: Derivation,
+}
+
+impl VoucherSource for Derived {
+    fn count(&self) -> usize {
+        self.derivation.count() as usize
+    }
+
+    fn make(&self, places: Range<usize>) -> Vec<(VoucherHash, Mask)> {
+        let place = |place: usize| u32::try_from(place).unwrap_or(self.derivation.count());
+        let codes = self.derivation.codes(place(places.start)..place(places.end));
+        codes.map(|code| (self.keys.lookup_hash(&code), code.mask())).collect()
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
+use super::new_vouchers::NewVouchers;
 use super::storage::StorageError;
 use crate::ids::{BatchId, RedemptionId, SkuId};
 use crate::ledger::{self, Entry};
@@ -53,6 +54,8 @@ pub enum Inserted {
     Replay(Box<NewBatch>),
     /// The idempotency key was used for another request.
     IdempotencyMismatch,
+    /// The request with that idempotency key, or one for some of these codes, is still being stored. Nothing was stored.
+    InFlight,
     /// There is no such SKU, or it is archived; what replaces another voucher is issued all the same.
     NoSku,
     /// The voucher that is to be replaced is not fulfilled, or there is none. Nothing was stored.
@@ -136,16 +139,20 @@ pub enum ChangeError {
     Storage(#[from] StorageError),
 }
 
-/// Keeps batches and vouchers. Every method is one transaction.
+/// Keeps batches and vouchers. Every method is one transaction, as whoever asks can tell: a storage may take in a large
+/// batch in steps, so that others get their turn in between, while nothing of it is to be seen before the last one.
 #[async_trait]
 pub trait Vouchers: Send + Sync {
     /// Stores a batch with all its vouchers (state `issued`), or nothing. `vouchers` are distinct. A fulfilled voucher is
     /// replaced once: asked again, the batch that replaced it comes back as [`Inserted::Replay`].
-    async fn insert_batch(
-        &self,
-        batch: NewBatch,
-        vouchers: Vec<(VoucherHash, Mask)>,
-    ) -> Result<Inserted, StorageError>;
+    ///
+    /// Takes memory for the vouchers' hashes and masks, and for nothing else that grows with their number. Where whoever
+    /// asked stops waiting, all of them may be stored all the same.
+    async fn insert_batch(&self, batch: NewBatch, vouchers: NewVouchers) -> Result<Inserted, StorageError>;
+
+    /// Removes what is left of batches whose storing ended half-way, as with a process that was killed, and returns how
+    /// many vouchers that were. Nobody could see any of them.
+    async fn remove_leftovers(&self, now: DateTime<Utc>) -> Result<u64, StorageError>;
 
     /// A batch with its counts, or `None`.
     async fn batch(&self, id: BatchId) -> Result<Option<BatchSummary>, StorageError>;

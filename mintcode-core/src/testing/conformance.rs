@@ -248,6 +248,10 @@ macro_rules! storage_conformance {
             batches:
                 a_batch_is_read_back_whole,
                 a_batch_with_known_codes_is_not_stored,
+                a_large_batch_is_read_back_whole,
+                a_large_batch_with_known_codes_is_not_stored,
+                a_large_request_sent_many_times_at_once_is_minted_once,
+                nothing_is_left_of_batches_that_are_whole,
                 nothing_is_minted_without_a_sku_on_sale,
                 a_batch_of_another_label_is_a_conflict,
                 a_batch_id_in_use_is_a_conflict,

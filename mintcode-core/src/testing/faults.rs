@@ -16,8 +16,8 @@ use crate::money::{Amount, Currency};
 use crate::order::{ListedOrder, Order, OrderId, Sight};
 use crate::ports::{
     Adopt, AlertRow, Alerts, BatchSummary, Begin, Begun, BuyError, BuyPermit, CallError, Capabilities,
-    Catalogue, ChangeError, Claims, Commit, Inbox, InboxItem, Inserted, LedgerTotal, NewBatch, Observed,
-    PlanChange, PlanTotal, Profile, Put, RedemptionSearch, Reports, SecretUse, SkuError, Storage,
+    Catalogue, ChangeError, Claims, Commit, Inbox, InboxItem, Inserted, LedgerTotal, NewBatch, NewVouchers,
+    Observed, PlanChange, PlanTotal, Profile, Put, RedemptionSearch, Reports, SecretUse, SkuError, Storage,
     StorageError, Supplier, VoucherTrail, Vouchers, Wanted,
 };
 use crate::redemption::{Redemption, Snapshot};
@@ -283,12 +283,12 @@ impl<P: Catalogue> Catalogue for Faulty<P> {
 
 #[async_trait]
 impl<P: Vouchers> Vouchers for Faulty<P> {
-    async fn insert_batch(
-        &self,
-        batch: NewBatch,
-        vouchers: Vec<(VoucherHash, Mask)>,
-    ) -> Result<Inserted, StorageError> {
+    async fn insert_batch(&self, batch: NewBatch, vouchers: NewVouchers) -> Result<Inserted, StorageError> {
         self.write(self.port.insert_batch(batch, vouchers)).await
+    }
+
+    async fn remove_leftovers(&self, now: DateTime<Utc>) -> Result<u64, StorageError> {
+        self.write(self.port.remove_leftovers(now)).await
     }
 
     async fn batch(&self, id: BatchId) -> Result<Option<BatchSummary>, StorageError> {

@@ -25,7 +25,7 @@ pub async fn permit(wanted: Wanted, send_by: DateTime<Utc>, clock: Arc<dyn Clock
     let (batch, vouchers) = sample::batch(&sku, 1);
     let hash = vouchers[0].0;
     storage.put_sku(sku, Put::Create).await.expect("an empty catalogue takes any SKU");
-    storage.insert_batch(batch, vouchers).await.expect("an empty storage takes any batch");
+    storage.insert_batch(batch, vouchers.into()).await.expect("an empty storage takes any batch");
     let begin = Begin {
         by: BeginBy::Code(vec![hash]),
         holder: Holder::default(),

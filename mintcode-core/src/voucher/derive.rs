@@ -1,6 +1,7 @@
 //! Batches: many codes at once, derived so that they can be derived again until the nonce is destroyed.
 
 use std::fmt;
+use std::ops::Range;
 use std::vec;
 
 use serde::{Deserialize, Serialize};
@@ -78,23 +79,33 @@ impl VoucherKeys {
         shape: Shape,
         count: u32,
     ) -> Result<Codes, BatchError> {
+        let derivation = self.derivation(key, nonce, label, shape, count)?;
+        let heads = distinct_sorted(count as usize, |index| derivation.head(index));
+        Ok(Codes { heads: heads.into_iter(), made: Vec::new().into_iter(), maker: derivation.maker })
+    }
+
+    /// What makes the same codes in no order, some at a time and without memory of the others.
+    pub fn derivation(
+        &self,
+        key: KeyId,
+        nonce: &BatchNonce,
+        label: &Label,
+        shape: Shape,
+        count: u32,
+    ) -> Result<Derivation, BatchError> {
         let key = self.all().find(|known| known.id == key).ok_or(BatchError::UnknownKey(key))?;
         if count > MAX_BATCH {
             return Err(BatchError::TooMany { count });
         }
-        let head = key.keyed.bind("mintcode batch head 1", nonce.expose());
-        let unused = 128 - 5 * HEAD.min(shape.random_symbols());
-        let heads = distinct_sorted(count as usize, |index| {
-            let mut message = [0; 64];
-            message[..8].copy_from_slice(&index.to_be_bytes());
-            u128::from_be_bytes(head.of_short(&message, 8)) >> unused << unused
-        });
-        Ok(Codes {
-            heads: heads.into_iter(),
-            made: Vec::new().into_iter(),
-            shape,
-            tag: key.tag_of(label),
-            tail: key.keyed.bind("mintcode batch tail 1", nonce.expose()),
+        Ok(Derivation {
+            count,
+            head: key.keyed.bind("mintcode batch head 1", nonce.expose()),
+            unused: 128 - 5 * HEAD.min(shape.random_symbols()),
+            maker: Maker {
+                shape,
+                tag: key.tag_of(label),
+                tail: key.keyed.bind("mintcode batch tail 1", nonce.expose()),
+            },
         })
     }
 
@@ -123,26 +134,61 @@ fn distinct_sorted(count: usize, value: impl Fn(u64) -> u128) -> Vec<u128> {
     values
 }
 
-/// The codes of a batch, in order.
-pub struct Codes {
-    /// The first random symbols of each code still to be made, sorted.
-    heads: vec::IntoIter<u128>,
-    /// The codes that come next.
-    made: vec::IntoIter<VoucherCode>,
+/// Makes the codes of a batch in no order. Cheap to clone.
+#[derive(Clone)]
+pub struct Derivation {
+    count: u32,
+    head: Prf,
+    /// Bits at the end of a head that no symbol shows.
+    unused: usize,
+    maker: Maker,
+}
+
+impl Derivation {
+    /// How many codes the batch has.
+    #[must_use]
+    pub const fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// The codes at these places in the order of their making.
+    ///
+    /// Those at `0..count` are the batch's codes, unless two of them are the same: then the batch has others in place of
+    /// one of them. Codes have 80 random bits at least, so that happens to one batch of a million codes in 10¹²; whoever
+    /// stores them finds out and mints another one.
+    pub fn codes(&self, places: Range<u32>) -> impl Iterator<Item = VoucherCode> {
+        let mut heads = Vec::with_capacity(RUN);
+        places.clone().step_by(RUN).flat_map(move |first| {
+            heads.clear();
+            heads.extend((first..places.end).take(RUN).map(|place| self.head(place.into())));
+            self.maker.codes(&heads)
+        })
+    }
+
+    fn head(&self, index: u64) -> u128 {
+        let mut message = [0; 64];
+        message[..8].copy_from_slice(&index.to_be_bytes());
+        u128::from_be_bytes(self.head.of_short(&message, 8)) >> self.unused << self.unused
+    }
+}
+
+impl fmt::Debug for Derivation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Derivation").field("count", &self.count).finish_non_exhaustive()
+    }
+}
+
+/// Turns heads into codes.
+#[derive(Clone)]
+struct Maker {
     shape: Shape,
     tag: Prf,
     tail: Prf,
 }
 
-impl Codes {
-    /// Makes the codes of the next heads, sorted: enough of them that none of the later ones belongs among them.
-    fn make(&mut self) -> Vec<VoucherCode> {
-        let left = self.heads.as_slice();
-        let mut taken = left.len().min(RUN);
-        while taken > 0 && taken < left.len() && self.tie(left[taken - 1], left[taken]) {
-            taken += 1;
-        }
-        let heads = &left[..taken];
+impl Maker {
+    /// The codes with these heads, in their order.
+    fn codes(&self, heads: &[u128]) -> Vec<VoucherCode> {
         // Step by step over all of them: reading wide what was just written in pieces makes the processor wait.
         let mut codes: Vec<_> =
             heads.iter().map(|head| VoucherCode::begin(self.shape, self.random(*head))).collect();
@@ -151,10 +197,6 @@ impl Codes {
             code.put_tag(tag.symbols());
         }
         codes.iter_mut().for_each(VoucherCode::put_check);
-        if heads.windows(2).any(|pair| self.tie(pair[0], pair[1])) {
-            codes.sort_unstable();
-        }
-        self.heads.by_ref().take(taken).for_each(drop);
         codes
     }
 
@@ -178,6 +220,33 @@ impl Codes {
     fn tie(&self, one: u128, other: u128) -> bool {
         let alike = (one ^ other).leading_zeros() as usize;
         alike >= 5 * self.shape.label_pos().min(HEAD)
+    }
+}
+
+/// The codes of a batch, in order.
+pub struct Codes {
+    /// The first random symbols of each code still to be made, sorted.
+    heads: vec::IntoIter<u128>,
+    /// The codes that come next.
+    made: vec::IntoIter<VoucherCode>,
+    maker: Maker,
+}
+
+impl Codes {
+    /// Makes the codes of the next heads, sorted: enough of them that none of the later ones belongs among them.
+    fn make(&mut self) -> Vec<VoucherCode> {
+        let left = self.heads.as_slice();
+        let mut taken = left.len().min(RUN);
+        while taken > 0 && taken < left.len() && self.maker.tie(left[taken - 1], left[taken]) {
+            taken += 1;
+        }
+        let heads = &left[..taken];
+        let mut codes = self.maker.codes(heads);
+        if heads.windows(2).any(|pair| self.maker.tie(pair[0], pair[1])) {
+            codes.sort_unstable();
+        }
+        self.heads.by_ref().take(taken).for_each(drop);
+        codes
     }
 }
 

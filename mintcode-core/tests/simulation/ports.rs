@@ -14,7 +14,7 @@ use mintcode_core::order::OrderId;
 use mintcode_core::orphan::{Orphan, OrphanLoss};
 use mintcode_core::ports::{
     Adopt, AlertRow, Alerts, BatchSummary, Begin, Begun, Catalogue, ChangeError, Claims, Commit, Inbox,
-    InboxItem, Inserted, LedgerTotal, NewBatch, Observed, Orphans, PlanChange, PlanTotal, Put,
+    InboxItem, Inserted, LedgerTotal, NewBatch, NewVouchers, Observed, Orphans, PlanChange, PlanTotal, Put,
     RedemptionSearch, Reports, SecretUse, SkuError, Storage, StorageError, VoucherTrail, Vouchers, Wanted,
     WorkerRow, Workers,
 };
@@ -209,7 +209,7 @@ through_the_process!(Alerts {
 });
 
 through_the_process!(Vouchers {
-    Idle Write fn insert_batch(batch: NewBatch, vouchers: Vec<(VoucherHash, Mask)>) -> Inserted;
+    Idle Write fn insert_batch(batch: NewBatch, vouchers: NewVouchers) -> Inserted;
     Idle Read fn batch(id: BatchId) -> Option<BatchSummary>;
     Idle Read fn batches(before: Option<BatchId>, limit: u32) -> Vec<BatchSummary>;
     Idle Write fn void_batch(id: BatchId, reason: &VoidReason) -> Option<u64>;
@@ -223,6 +223,10 @@ through_the_process!(Vouchers {
     + {
         async fn change_voucher(&self, hash: VoucherHash, event: VoucherEvent) -> Result<Voucher, ChangeError> {
             self.process.sim.storage.change_voucher(hash, event).await
+        }
+
+        async fn remove_leftovers(&self, now: DateTime<Utc>) -> Result<u64, StorageError> {
+            self.process.sim.storage.remove_leftovers(now).await
         }
     }
 });

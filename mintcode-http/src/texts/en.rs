@@ -165,6 +165,10 @@ pub(super) fn problem(slug: Slug) -> ProblemText {
             "Not possible now",
             "Things stand so that this cannot be done. Look at how they are now, and decide again.",
         ),
+        Slug::InFlight => (
+            "Still under way",
+            "The same request is being carried out right now. Send it again in a moment for its answer.",
+        ),
         Slug::IdempotencyMismatch => (
             "Idempotency key used before",
             "This Idempotency-Key was used for another request. Take a fresh key for a new request.",

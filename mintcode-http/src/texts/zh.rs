@@ -118,6 +118,7 @@ pub(super) fn problem(slug: Slug) -> ProblemText {
         Slug::NotReady => ("验证码尚未到达", "验证码还没有收到，请稍后再查询。"),
         Slug::RedemptionFailed => ("未收到验证码", "本次兑换没有收到验证码，兑换码没有被消耗。请重新兑换。"),
         Slug::Purged => ("验证码已清除", "验证码当时已送达，之后已被清除：号码和短信只保留一段时间。"),
+        Slug::InFlight => ("仍在处理中", "同一请求正在处理。请稍后再次发送以取得结果。"),
         Slug::BatchSealed => ("批次已封存", "该批次的兑换码不能再下载。如已遗失，请重新生成一批。"),
         Slug::ActionNotAllowed => ("当前无法操作", "目前的状态不允许此操作。请查看最新状态后再决定。"),
         Slug::IdempotencyMismatch => {

@@ -15,7 +15,7 @@ use mintcode_http::{App, router};
 use crate::shop::{Shop, request};
 
 /// The contract's slugs that there is a way to meet.
-const SLUGS: [&str; 21] = [
+const SLUGS: [&str; 22] = [
     "voucher-invalid",
     "voucher-used",
     "voucher-expired",
@@ -31,6 +31,7 @@ const SLUGS: [&str; 21] = [
     "batch-sealed",
     "action-not-allowed",
     "idempotency-mismatch",
+    "in-flight",
     "invalid-request",
     "not-found",
     "method-not-allowed",

@@ -222,9 +222,8 @@ pub(super) async fn hold(
     row(connection, sql, parameters, document).await
 }
 
-/// Waits until nobody else has `name`, and keeps it until the transaction's end.
+/// Waits until nobody else of this schema has `name`, and keeps it until the transaction's end.
 pub(super) async fn lock_name(connection: &Connection, name: &str) -> Result<(), StorageError> {
-    row(connection, "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))", &[&name], |_| Ok(()))
-        .await
-        .map(drop)
+    let sql = "SELECT pg_advisory_xact_lock(hashtextextended(current_schema()::text || ' ' || $1, 1))";
+    row(connection, sql, &[&name], |_| Ok(())).await.map(drop)
 }

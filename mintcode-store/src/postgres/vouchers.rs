@@ -1,11 +1,12 @@
 //! Batches and vouchers.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use mintcode_core::ids::{BatchId, PlanId};
+use mintcode_core::ports::NewVouchers;
 use mintcode_core::ports::storage::StorageError;
 use mintcode_core::ports::vouchers::{
     BatchSummary, ChangeError, Inserted, NewBatch, SecretUse, VoucherTrail, Vouchers,
@@ -15,37 +16,23 @@ use mintcode_core::voucher::{
 };
 
 use super::connection::Connection;
-use super::transaction::{Parameters, execute, lock_name, row, rows};
-use super::{PostgresStore, catalogue, changes, trails};
-use crate::rows::{BatchRow, Row, VoucherRow, json, mask, micros, resting_name};
+use super::transaction::{Parameters, execute, row, rows};
+use super::{PostgresStore, changes, trails};
+use crate::rows::{BatchRow, Row, VoucherRow, mask, micros, resting_name};
 
-/// Vouchers that one statement inserts.
-const CHUNK: usize = 10_000;
-
-const BATCH: &str =
+pub(super) const BATCH: &str =
     "number, id, sku, label, shape, key_id, nonce, count, expires_at, note, minted_by, minted_at,
     idempotency_key, fingerprint, replaces";
 
 #[async_trait]
 impl Vouchers for PostgresStore {
-    async fn insert_batch(
-        &self,
-        batch: NewBatch,
-        vouchers: Vec<(VoucherHash, Mask)>,
-    ) -> Result<Inserted, StorageError> {
-        let mut in_key_order: Vec<_> =
-            vouchers.into_iter().enumerate().map(|(place, (hash, mask))| (hash, mask, place)).collect();
-        in_key_order.sort_unstable_by_key(|(hash, _, _)| *hash);
-        let minted = Arc::new((batch, in_key_order));
-        let inserted = self.database.write(move |connection| {
-            let minted = Arc::clone(&minted);
-            async move { insert_batch(&connection, &minted.0, &minted.1).await }
-        });
-        match inserted.await {
-            Ok(inserted) => Ok(inserted),
-            Err(NotInserted::Duplicate(places)) => Ok(Inserted::Duplicate(places)),
-            Err(NotInserted::Storage(error)) => Err(error),
-        }
+    async fn insert_batch(&self, batch: NewBatch, vouchers: NewVouchers) -> Result<Inserted, StorageError> {
+        self.mint(batch, vouchers).await
+    }
+
+    async fn remove_leftovers(&self, _now: DateTime<Utc>) -> Result<u64, StorageError> {
+        // A batch is stored within one transaction.
+        Ok(0)
     }
 
     async fn batch(&self, id: BatchId) -> Result<Option<BatchSummary>, StorageError> {
@@ -169,135 +156,6 @@ impl Vouchers for PostgresStore {
     }
 }
 
-/// Why a batch is taken back.
-#[derive(Debug, thiserror::Error)]
-enum NotInserted {
-    #[error("some codes are stored already")]
-    Duplicate(Vec<usize>),
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-}
-
-async fn insert_batch(
-    connection: &Connection,
-    batch: &NewBatch,
-    vouchers: &[(VoucherHash, Mask, usize)],
-) -> Result<Inserted, NotInserted> {
-    if let Some((key, fingerprint)) = &batch.idempotency {
-        // Requests with one key come one after the other.
-        lock_name(connection, &format!("minting {key}")).await?;
-        let sql = format!("SELECT {BATCH} FROM batch WHERE idempotency_key = $1");
-        if let Some((_, earlier)) = row(connection, &sql, &[key], numbered_batch_row).await? {
-            let earlier = earlier.read()?;
-            let is_same = earlier.idempotency.as_ref().is_some_and(|(_, stored)| stored == fingerprint);
-            return Ok(if is_same {
-                Inserted::Replay(Box::new(earlier))
-            } else {
-                Inserted::IdempotencyMismatch
-            });
-        }
-    }
-    if let Some(replaced) = batch.replaces {
-        // Held first, so that it is replaced once.
-        let voucher = hold(connection, &[replaced]).await?;
-        let sql = format!(
-            "SELECT {BATCH} FROM batch WHERE number = (SELECT batch FROM voucher WHERE replaces = $1)"
-        );
-        let hash = replaced.to_bytes();
-        if let Some((_, earlier)) = row(connection, &sql, &[&hash.as_slice()], numbered_batch_row).await? {
-            return Ok(Inserted::Replay(Box::new(earlier.read()?)));
-        }
-        if voucher.is_none_or(|voucher| voucher.state != VoucherState::Fulfilled) {
-            return Ok(Inserted::NotFulfilled);
-        }
-    }
-    let Some(sku) = catalogue::load_to_mint(connection, batch.sku.as_str())
-        .await?
-        .filter(|sku| !sku.archived || batch.replaces.is_some())
-    else {
-        return Ok(Inserted::NoSku);
-    };
-    if sku.label != batch.label {
-        return Err(StorageError::Conflict.into());
-    }
-    let number = insert_batch_row(connection, batch).await?.ok_or(StorageError::Conflict)?;
-    insert_vouchers(connection, batch, number, vouchers).await?;
-    let sql = "INSERT INTO batch_count (batch, state, vouchers) VALUES ($1, 'issued', $2)";
-    let inserted = i64::try_from(vouchers.len()).unwrap_or(i64::MAX);
-    execute(connection, sql, &[&number, &inserted], || Row::of("batch_count", &number)).await?;
-    Ok(Inserted::New)
-}
-
-async fn insert_vouchers(
-    connection: &Connection,
-    batch: &NewBatch,
-    number: i64,
-    vouchers: &[(VoucherHash, Mask, usize)],
-) -> Result<(), NotInserted> {
-    let sql = "INSERT INTO voucher (hash, batch, mask, state, expires_at, replaces)
-               SELECT hash, $1, mask, 'issued', $4, $5 FROM unnest($2::bytea[], $3::text[]) AS minted (hash, mask)
-               ON CONFLICT (hash) DO NOTHING";
-    let expires_at = batch.expires_at.map(micros);
-    let replaces = batch.replaces.map(|hash| hash.to_bytes().to_vec());
-    let mut duplicates = Vec::new();
-    for chunk in vouchers.chunks(CHUNK) {
-        let hashes: Vec<_> = chunk.iter().map(|(hash, _, _)| hash.to_bytes().to_vec()).collect();
-        let masks: Vec<_> = chunk.iter().map(|(_, shown, _)| mask(*shown)).collect();
-        let row = || Row::of("batch", &batch.id);
-        let parameters: Parameters<'_> = &[&number, &hashes, &masks, &expires_at, &replaces];
-        if execute(connection, sql, parameters, row).await? == chunk.len() as u64 {
-            continue;
-        }
-        let sql = "SELECT hash FROM voucher WHERE hash = ANY($1) AND batch <> $2";
-        let taken: HashSet<Vec<u8>> =
-            rows(connection, sql, &[&hashes, &number], |row| row.try_get(0)).await?.into_iter().collect();
-        let places = chunk.iter().filter(|(hash, _, _)| taken.contains(&hash.to_bytes()[..]));
-        duplicates.extend(places.map(|(_, _, place)| *place));
-    }
-    if duplicates.is_empty() {
-        return Ok(());
-    }
-    duplicates.sort_unstable();
-    Err(NotInserted::Duplicate(duplicates))
-}
-
-/// The batch's number; `None` where there is one of its id.
-async fn insert_batch_row(connection: &Connection, batch: &NewBatch) -> Result<Option<i64>, StorageError> {
-    let id = batch.id.to_string();
-    let sql = "SELECT 1 FROM batch WHERE id = $1";
-    if row(connection, sql, &[&id], |_| Ok(())).await?.is_some() {
-        return Ok(None);
-    }
-    let sql = "INSERT INTO batch (id, sku, label, shape, key_id, nonce, count, expires_at, note, minted_by, minted_at,
-                   idempotency_key, fingerprint, replaces)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-               ON CONFLICT (id) DO NOTHING RETURNING number";
-    let (key, fingerprint) = batch.idempotency.as_ref().map(|(key, print)| (key, print)).unzip();
-    let (key_id, replaces) = (batch.key_id.to_bytes(), batch.replaces.map(VoucherHash::to_bytes));
-    row(
-        connection,
-        sql,
-        &[
-            &id,
-            &batch.sku.as_str(),
-            &batch.label.as_str(),
-            &json(&batch.shape),
-            &key_id.as_slice(),
-            &batch.nonce.as_ref().map(|nonce| nonce.expose().as_slice()),
-            &i64::from(batch.count),
-            &batch.expires_at.map(micros),
-            &batch.note,
-            &batch.minted_by,
-            &micros(batch.minted_at),
-            &key,
-            &fingerprint,
-            &replaces.as_ref().map(<[u8; 16]>::as_slice),
-        ],
-        |row| row.try_get(0),
-    )
-    .await
-}
-
 /// Batches as `sql` finds them, with their counts.
 async fn summaries(
     connection: &Connection,
@@ -336,7 +194,9 @@ pub(super) async fn sum_up_counts(connection: &Connection) -> Result<(), Storage
     execute(connection, sql, &[], || Row::of("batch_count", "")).await.map(drop)
 }
 
-fn numbered_batch_row(row: &tokio_postgres::Row) -> Result<(i64, BatchRow), tokio_postgres::Error> {
+pub(super) fn numbered_batch_row(
+    row: &tokio_postgres::Row,
+) -> Result<(i64, BatchRow), tokio_postgres::Error> {
     let batch = BatchRow {
         id: row.try_get("id")?,
         sku: row.try_get("sku")?,

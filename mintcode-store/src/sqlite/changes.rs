@@ -55,6 +55,7 @@ pub(super) fn expire(connection: &Connection, now: DateTime<Utc>, limit: u32) ->
     let sql = "UPDATE voucher SET state = 'expired', came_from = state
                WHERE hash IN (SELECT hash FROM voucher
                    WHERE expires_at <= ?1 AND state IN ('issued', 'retryable_failed')
+                       AND batch NOT IN (SELECT number FROM every_batch WHERE staged_until IS NOT NULL)
                    ORDER BY expires_at LIMIT ?2)";
     let expired = execute(connection, sql, (micros(now), limit), || Row::of("voucher", &now))?;
     Ok(expired as u64)

@@ -9,13 +9,16 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
 /// How long a connection waits for another process, such as a command beside the server.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often it looks whether its turn has come. SQLite's own handler looks less and less often, up to once in 100 ms, so
+/// that whoever writes much would hardly ever be found at rest.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// More than all statements there are.
 const STATEMENTS: usize = 128;
 
 /// Settings that every connection needs.
-pub(super) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
-    connection.busy_timeout(BUSY_TIMEOUT)?;
+pub(super) fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
+    connection.busy_handler(Some(wait_for_others))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     // A statement is planned once. SQLite would otherwise plan one again with every use whose parameters it compares with
     // the condition of a partial index, which takes longer than most statements themselves.
@@ -23,16 +26,26 @@ pub(super) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "foreign_keys", true)
 }
 
+/// Whether another look at a file that others use is worth while, after so many of them.
+fn wait_for_others(looks: i32) -> bool {
+    let looks = u128::try_from(looks).unwrap_or_default();
+    let is_due = looks * LOOK_EVERY.as_micros() < BUSY_TIMEOUT.as_micros();
+    if is_due {
+        thread::sleep(LOOK_EVERY);
+    }
+    is_due
+}
+
 /// Opens the connection that writes, making the file where there is none.
 pub(super) fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let mut connection = Connection::open_with_flags(path, flags)?;
     // SQLite opens a file that it may not write to all the same, and would fail at the first change.
     if connection.is_readonly(rusqlite::MAIN_DB)? {
         return Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_READONLY), None));
     }
-    prepare(&connection)?;
+    prepare(&mut connection)?;
     use_write_ahead_log(&connection)?;
     // An acknowledged commit survives a loss of power.
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -47,8 +60,8 @@ pub(super) fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
 /// Opens a connection that only reads; there has to be a file.
 pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    prepare(&connection)?;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    prepare(&mut connection)?;
     Ok(connection)
 }
 

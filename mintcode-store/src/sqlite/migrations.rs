@@ -15,11 +15,12 @@ use crate::rows::{Row, hex};
 use crate::vault::{Secrets, Vault, VaultError, WrappedKey};
 
 /// Every migration ever released, by number from 1. A released file never changes.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../../migrations/sqlite/0001_first.sql"),
     include_str!("../../migrations/sqlite/0002_rules.sql"),
     include_str!("../../migrations/sqlite/0003_workers.sql"),
     include_str!("../../migrations/sqlite/0004_sealed.sql"),
+    include_str!("../../migrations/sqlite/0005_staged.sql"),
 ];
 
 /// The migration that made the books.

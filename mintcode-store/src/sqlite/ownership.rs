@@ -169,7 +169,7 @@ mod tests {
             "BEGIN;
              INSERT INTO worker VALUES ('{ME}', 3);
              INSERT INTO sku VALUES ('tg', 'TG', '{{}}');
-             INSERT INTO batch (number, id, sku, label, shape, key_id, count, minted_by, minted_at)
+             INSERT INTO every_batch (number, id, sku, label, shape, key_id, count, minted_by, minted_at)
                  VALUES (1, 'bat', 'tg', 'TG', '{{}}', x'01020304', {count}, 'test', 0);
              WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {count})
                  INSERT INTO voucher (hash, batch, mask, state, came_from)

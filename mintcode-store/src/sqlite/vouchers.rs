@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use mintcode_core::ids::{BatchId, PlanId};
+use mintcode_core::ports::NewVouchers;
 use mintcode_core::ports::storage::StorageError;
 use mintcode_core::ports::vouchers::{
     BatchSummary, ChangeError, Inserted, NewBatch, SecretUse, VoucherTrail, Vouchers,
@@ -16,24 +17,17 @@ use mintcode_core::voucher::{
 use rusqlite::Connection;
 
 use super::redemptions::{execute, row, rows};
-use super::{SqliteStore, catalogue, changes, trails, unavailable};
-use crate::rows::{BatchRow, Row, VoucherRow, json, mask, micros, resting_name};
+use super::{SqliteStore, changes, trails, unavailable};
+use crate::rows::{BatchRow, Row, VoucherRow, mask, micros, resting_name};
 
 #[async_trait]
 impl Vouchers for SqliteStore {
-    async fn insert_batch(
-        &self,
-        batch: NewBatch,
-        vouchers: Vec<(VoucherHash, Mask)>,
-    ) -> Result<Inserted, StorageError> {
-        let mut in_key_order: Vec<_> =
-            vouchers.into_iter().enumerate().map(|(place, (hash, mask))| (hash, mask, place)).collect();
-        in_key_order.sort_unstable_by_key(|(hash, _, _)| *hash);
-        match self.writer.write(move |connection| insert_batch(connection, &batch, &in_key_order)).await {
-            Ok(inserted) => Ok(inserted),
-            Err(NotInserted::Duplicate(places)) => Ok(Inserted::Duplicate(places)),
-            Err(NotInserted::Storage(error)) => Err(error),
-        }
+    async fn insert_batch(&self, batch: NewBatch, vouchers: NewVouchers) -> Result<Inserted, StorageError> {
+        self.mint(batch, vouchers).await
+    }
+
+    async fn remove_leftovers(&self, now: DateTime<Utc>) -> Result<u64, StorageError> {
+        self.remove_given_up(now).await
     }
 
     async fn batch(&self, id: BatchId) -> Result<Option<BatchSummary>, StorageError> {
@@ -71,7 +65,7 @@ impl Vouchers for SqliteStore {
         let id = id.to_string();
         self.writer
             .write(move |connection| {
-                let sql = "UPDATE batch SET nonce = NULL WHERE id = ?1";
+                let sql = "UPDATE every_batch SET nonce = NULL WHERE id = ?1 AND staged_until IS NULL";
                 Ok::<_, StorageError>(execute(connection, sql, [&id], || Row::of("batch", &id))? > 0)
             })
             .await
@@ -80,7 +74,8 @@ impl Vouchers for SqliteStore {
     async fn seal_batches(&self, minted_before: DateTime<Utc>) -> Result<u64, StorageError> {
         self.writer
             .write(move |connection| {
-                let sql = "UPDATE batch SET nonce = NULL WHERE nonce IS NOT NULL AND minted_at < ?1";
+                let sql = "UPDATE every_batch SET nonce = NULL
+                           WHERE nonce IS NOT NULL AND minted_at < ?1 AND staged_until IS NULL";
                 let sealed =
                     execute(connection, sql, [micros(minted_before)], || Row::of("batch", &minted_before))?;
                 Ok::<_, StorageError>(sealed as u64)
@@ -135,98 +130,6 @@ impl Vouchers for SqliteStore {
     }
 }
 
-/// Why a batch is taken back.
-#[derive(Debug, thiserror::Error)]
-enum NotInserted {
-    #[error("some codes are stored already")]
-    Duplicate(Vec<usize>),
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-}
-
-fn insert_batch(
-    connection: &Connection,
-    batch: &NewBatch,
-    vouchers: &[(VoucherHash, Mask, usize)],
-) -> Result<Inserted, NotInserted> {
-    if let Some((key, fingerprint)) = &batch.idempotency
-        && let Some(earlier) =
-            row(connection, "SELECT * FROM batch WHERE idempotency_key = ?1", [key], numbered_batch_row)?
-    {
-        let earlier = earlier.1.read()?;
-        let is_same = earlier.idempotency.as_ref().is_some_and(|(_, stored)| stored == fingerprint);
-        return Ok(if is_same { Inserted::Replay(Box::new(earlier)) } else { Inserted::IdempotencyMismatch });
-    }
-    let replaces = batch.replaces.map(VoucherHash::to_bytes);
-    if let Some(replaced) = batch.replaces {
-        let sql = "SELECT * FROM batch WHERE number = (SELECT batch FROM voucher WHERE replaces = ?1)";
-        if let Some(earlier) = row(connection, sql, [replaces], numbered_batch_row)? {
-            return Ok(Inserted::Replay(Box::new(earlier.1.read()?)));
-        }
-        if find(connection, &[replaced])?.is_none_or(|voucher| voucher.state != VoucherState::Fulfilled) {
-            return Ok(Inserted::NotFulfilled);
-        }
-    }
-    let Some(sku) = catalogue::load(connection, batch.sku.as_str())?
-        .filter(|sku| !sku.archived || batch.replaces.is_some())
-    else {
-        return Ok(Inserted::NoSku);
-    };
-    let id = batch.id.to_string();
-    let is_known = row(connection, "SELECT 1 FROM batch WHERE id = ?1", [&id], |_| Ok(()))?.is_some();
-    if is_known || sku.label != batch.label {
-        return Err(StorageError::Conflict.into());
-    }
-    insert_batch_row(connection, &id, batch)?;
-
-    let number = connection.last_insert_rowid();
-    let expires_at = batch.expires_at.map(micros);
-    let sql = "INSERT INTO voucher (hash, batch, mask, state, expires_at, replaces) VALUES (?1, ?2, ?3, 'issued', ?4, ?5)
-               ON CONFLICT (hash) DO NOTHING";
-    let mut insert = connection.prepare_cached(sql).map_err(unavailable)?;
-    let mut duplicates = Vec::new();
-    for (hash, shown, place) in vouchers {
-        let inserted = insert
-            .execute((hash.to_bytes(), number, mask(*shown), expires_at, replaces))
-            .map_err(unavailable)?;
-        if inserted == 0 {
-            duplicates.push(*place);
-        }
-    }
-    if !duplicates.is_empty() {
-        duplicates.sort_unstable();
-        return Err(NotInserted::Duplicate(duplicates));
-    }
-    let sql = "INSERT INTO batch_count (batch, state, vouchers) VALUES (?1, 'issued', ?2)";
-    let inserted = i64::try_from(vouchers.len()).unwrap_or(i64::MAX);
-    execute(connection, sql, (number, inserted), || Row::of("batch_count", &number))?;
-    Ok(Inserted::New)
-}
-
-fn insert_batch_row(connection: &Connection, id: &str, batch: &NewBatch) -> Result<(), StorageError> {
-    let sql = "INSERT INTO batch (id, sku, label, shape, key_id, nonce, count, expires_at, note, minted_by, minted_at,
-                   idempotency_key, fingerprint, replaces)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
-    let (key, fingerprint) = batch.idempotency.as_ref().map(|(key, print)| (key, print)).unzip();
-    let parameters = (
-        id,
-        batch.sku.as_str(),
-        batch.label.as_str(),
-        json(&batch.shape),
-        batch.key_id.to_bytes(),
-        batch.nonce.as_ref().map(mintcode_core::voucher::BatchNonce::expose),
-        batch.count,
-        batch.expires_at.map(micros),
-        &batch.note,
-        &batch.minted_by,
-        micros(batch.minted_at),
-        key,
-        fingerprint,
-        batch.replaces.map(VoucherHash::to_bytes),
-    );
-    execute(connection, sql, parameters, || Row::of("batch", &id)).map(drop)
-}
-
 /// Batches as `sql` finds them, with their counts.
 fn summaries(
     connection: &Connection,
@@ -249,7 +152,7 @@ fn summaries(
     Ok(summaries)
 }
 
-fn numbered_batch_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<(i64, BatchRow)> {
+pub(super) fn numbered_batch_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<(i64, BatchRow)> {
     let batch = BatchRow {
         id: row.get("id")?,
         sku: row.get("sku")?,

@@ -124,6 +124,18 @@ impl Writer {
         answered.await.unwrap_or_else(|_| Err(StorageError::Unknown(Box::new(Cause::Gone)).into()))
     }
 
+    /// Runs `work` as [`write`](Self::write) does, where there is room for it; nobody hears of it.
+    pub(super) fn write_unheard(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<(), StorageError> + Send + 'static,
+    ) {
+        let (answer, _) = oneshot::channel();
+        let work = Operation { work: Some(work), result: None, answer };
+        if self.queue.try_send(Message::Work(Box::new(work))).is_err() {
+            tracing::debug!("an operation that nobody waits for found no room");
+        }
+    }
+
     /// Refuses to go on once a commit failed: what is on disk is not known any more.
     pub(super) fn check(&self) -> Result<(), StorageError> {
         match &*self.failed.borrow() {

@@ -10,6 +10,7 @@ mod examine;
 #[path = "../support/examined.rs"]
 mod examined;
 mod limits;
+mod minting;
 mod notices;
 mod opening;
 mod plans;

@@ -101,7 +101,7 @@ pub(crate) async fn minted(store: &impl Ports, count: u32) -> Vec<VoucherHash> {
     store.put_sku(sku.clone(), Put::Apply).await.unwrap();
     let (batch, vouchers) = sample::batch(&sku, count);
     let hashes = vouchers.iter().map(|(hash, _)| *hash).collect();
-    store.insert_batch(batch, vouchers).await.unwrap();
+    store.insert_batch(batch, vouchers.into()).await.unwrap();
     hashes
 }
 

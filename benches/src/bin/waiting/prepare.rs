@@ -60,7 +60,7 @@ async fn fill(file: &Path, count: u32) -> Result<(), Error> {
     store.put_sku(sku.clone(), Put::Create).await?;
     let (batch, vouchers) = sample::batch(&sku, count);
     let hashes: Vec<VoucherHash> = vouchers.iter().map(|(hash, _)| *hash).collect();
-    store.insert_batch(batch, vouchers).await?;
+    store.insert_batch(batch, vouchers.into()).await?;
 
     let entropy = SeededEntropy::new(1);
     // It drove them and is gone.

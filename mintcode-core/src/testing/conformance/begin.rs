@@ -103,7 +103,7 @@ pub async fn an_expired_voucher_is_stored_as_expired(store: &Subject) {
     let (mut batch, vouchers) = sample::batch(&sku, 1);
     let hash = vouchers[0].0;
     batch.expires_at = Some(at(5));
-    store.insert_batch(batch, vouchers).await.unwrap();
+    store.insert_batch(batch, vouchers.into()).await.unwrap();
 
     assert_eq!(refusal(store, post(hash, session(1), 5)).await, Refusal::Expired);
     let expired = voucher(store, hash).await;

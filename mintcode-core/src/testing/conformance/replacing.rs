@@ -24,7 +24,7 @@ pub async fn a_fulfilled_voucher_is_replaced(store: &Subject) {
     let old = fulfilled(store).await;
     let (batch, vouchers) = in_place_of(old);
     assert_eq!(store.trail(&[old]).await.unwrap().unwrap().replaced_by, None);
-    assert_eq!(store.insert_batch(batch.clone(), vouchers.clone()).await.unwrap(), Inserted::New);
+    assert_eq!(store.insert_batch(batch.clone(), vouchers.clone().into()).await.unwrap(), Inserted::New);
     let new = vouchers[0].0;
     let trail = store.trail(&[old]).await.unwrap().unwrap();
     assert_eq!((trail.replaced_by, trail.voucher.state), (Some(new), VoucherState::Fulfilled));
@@ -39,7 +39,7 @@ pub async fn a_fulfilled_voucher_is_replaced(store: &Subject) {
 pub async fn a_replacement_earns_nothing(store: &Subject) {
     let old = fulfilled(store).await;
     let (batch, vouchers) = in_place_of(old);
-    store.insert_batch(batch, vouchers.clone()).await.unwrap();
+    store.insert_batch(batch, vouchers.clone().into()).await.unwrap();
     let redemption = begun(store, post(vouchers[0].0, session(2), 200)).await;
     assert_eq!(redemption.price, Amount::ZERO);
     assert_eq!(store.booked(rdm(200)).await.unwrap(), []);
@@ -49,17 +49,17 @@ pub async fn a_replacement_earns_nothing(store: &Subject) {
 pub async fn a_voucher_is_replaced_once(store: &Subject) {
     let old = fulfilled(store).await;
     let (batch, vouchers) = in_place_of(old);
-    store.insert_batch(batch.clone(), vouchers).await.unwrap();
+    store.insert_batch(batch.clone(), vouchers.into()).await.unwrap();
     for _ in 0..2 {
         let (second, others) = in_place_of(old);
-        let replay = store.insert_batch(second.clone(), others.clone()).await.unwrap();
+        let replay = store.insert_batch(second.clone(), others.clone().into()).await.unwrap();
         assert_eq!(replay, Inserted::Replay(Box::new(batch.clone())));
         assert_eq!(store.batch(second.id).await.unwrap(), None);
         assert_eq!(store.trail(&[others[0].0]).await.unwrap(), None);
     }
     store.seal_batch(batch.id).await.unwrap();
     let (second, others) = in_place_of(old);
-    let replay = store.insert_batch(second, others).await.unwrap();
+    let replay = store.insert_batch(second, others.into()).await.unwrap();
     assert_eq!(replay, Inserted::Replay(Box::new(NewBatch { nonce: None, ..batch })));
 }
 
@@ -70,7 +70,7 @@ pub async fn many_at_once_replace_a_voucher_once(store: &Subject) {
         let (store, (batch, vouchers)) = (store.clone(), in_place_of(old));
         tokio::spawn(async move {
             let id = batch.id;
-            match store.insert_batch(batch, vouchers).await.unwrap() {
+            match store.insert_batch(batch, vouchers.into()).await.unwrap() {
                 Inserted::New => (id, true),
                 Inserted::Replay(earlier) => (earlier.id, false),
                 other => panic!("{other:?}"),
@@ -97,7 +97,7 @@ pub async fn only_fulfilled_vouchers_are_replaced(store: &Subject) {
     store.change_voucher(vouchers[3], void).await.unwrap();
     for hash in [vouchers[0], vouchers[1], vouchers[2], vouchers[3], VoucherHash::from_bytes([9; 16])] {
         let (batch, others) = in_place_of(hash);
-        let inserted = store.insert_batch(batch.clone(), others.clone()).await.unwrap();
+        let inserted = store.insert_batch(batch.clone(), others.clone().into()).await.unwrap();
         assert_eq!(inserted, Inserted::NotFulfilled, "{hash}");
         assert_eq!(store.batch(batch.id).await.unwrap(), None);
         assert_eq!(store.trail(&[others[0].0]).await.unwrap(), None);

@@ -92,7 +92,7 @@ pub(super) async fn minted(store: &Subject, sku: &Sku, count: u32) -> Vec<Vouche
     store.put_sku(sku.clone(), Put::Apply).await.unwrap();
     let (batch, vouchers) = sample::batch(sku, count);
     let hashes = vouchers.iter().map(|(hash, _)| *hash).collect();
-    store.insert_batch(batch, vouchers).await.unwrap();
+    store.insert_batch(batch, vouchers.into()).await.unwrap();
     hashes
 }
 

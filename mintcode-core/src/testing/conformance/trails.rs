@@ -42,7 +42,7 @@ pub async fn trails_are_found_by_mask(store: &Subject) {
     let rare: Mask = "0123****WXYZ".parse().unwrap();
     vouchers[1].1 = rare;
     vouchers[3].1 = rare;
-    store.insert_batch(batch, vouchers.clone()).await.unwrap();
+    store.insert_batch(batch, vouchers.clone().into()).await.unwrap();
     let redeemed = begun(store, post(vouchers[1].0, session(1), 1)).await;
 
     let trails = store.trails_by_mask(rare, 10).await.unwrap();

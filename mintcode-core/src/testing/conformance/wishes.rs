@@ -219,7 +219,10 @@ pub async fn vouchers_expire_a_few_at_a_time(store: &Subject) {
     let sku = sample::sku("tg");
     store.put_sku(sku.clone(), Put::Apply).await.unwrap();
     let (batch, rows) = sample::batch(&sku, 5);
-    store.insert_batch(NewBatch { expires_at: Some(at(300)), ..batch.clone() }, rows.clone()).await.unwrap();
+    store
+        .insert_batch(NewBatch { expires_at: Some(at(300)), ..batch.clone() }, rows.clone().into())
+        .await
+        .unwrap();
     let for_ever = one_voucher(store).await;
     stands(store, rows[1].0, 1, "retryable_failed").await;
     stands(store, rows[2].0, 2, "locked").await;

@@ -1,25 +1,28 @@
 //! Batches, vouchers and their trails.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::{MemoryStorage, State};
 use crate::ids::BatchId;
 use crate::ports::{
-    BatchSummary, ChangeError, Inbox, Inserted, NewBatch, RedemptionTrail, SecretUse, StorageError,
-    VoucherTrail, Vouchers,
+    BatchSummary, ChangeError, Inbox, Inserted, NewBatch, NewVouchers, RedemptionTrail, SecretUse,
+    StorageError, VoucherTrail, Vouchers,
 };
 use crate::redemption::Wish;
 use crate::voucher::{Label, Mask, Shape, VoidReason, Voucher, VoucherEvent, VoucherHash, VoucherState};
 
 #[async_trait]
 impl Vouchers for MemoryStorage {
-    async fn insert_batch(
-        &self,
-        batch: NewBatch,
-        vouchers: Vec<(VoucherHash, Mask)>,
-    ) -> Result<Inserted, StorageError> {
-        self.transaction(|state| state.insert_batch(batch, vouchers))
+    async fn insert_batch(&self, batch: NewBatch, vouchers: NewVouchers) -> Result<Inserted, StorageError> {
+        self.transaction(|state| state.insert_batch(batch, &vouchers))
+    }
+
+    async fn remove_leftovers(&self, _now: DateTime<Utc>) -> Result<u64, StorageError> {
+        // A batch is stored within one transaction.
+        Ok(0)
     }
 
     async fn batch(&self, id: BatchId) -> Result<Option<BatchSummary>, StorageError> {
@@ -109,11 +112,7 @@ impl Vouchers for MemoryStorage {
 }
 
 impl State {
-    fn insert_batch(
-        &mut self,
-        batch: NewBatch,
-        vouchers: Vec<(VoucherHash, Mask)>,
-    ) -> Result<Inserted, StorageError> {
+    fn insert_batch(&mut self, batch: NewBatch, vouchers: &NewVouchers) -> Result<Inserted, StorageError> {
         if let Some((key, fingerprint)) = &batch.idempotency {
             let same_key =
                 |earlier: &&NewBatch| earlier.idempotency.as_ref().is_some_and(|(stored, _)| stored == key);
@@ -140,16 +139,15 @@ impl State {
         if is_known || sku.label != batch.label {
             return Err(StorageError::Conflict);
         }
-        let places = vouchers.iter().enumerate();
-        let duplicates: Vec<_> = places
-            .filter(|(_, (hash, _))| self.vouchers.contains_key(hash))
-            .map(|(place, _)| place)
-            .collect();
-        if !duplicates.is_empty() {
-            return Ok(Inserted::Duplicate(duplicates));
+        let rows = vouchers.in_key_order();
+        let known = rows.iter().map(|(hash, _)| *hash).filter(|hash| self.vouchers.contains_key(hash));
+        let known: HashSet<_> = known.collect();
+        if !known.is_empty() {
+            return Ok(Inserted::Duplicate(vouchers.places_of(&known)));
         }
 
-        for (hash, mask) in vouchers {
+        vouchers.stored(rows.len());
+        for (hash, mask) in rows {
             self.vouchers.insert(
                 hash,
                 Voucher {

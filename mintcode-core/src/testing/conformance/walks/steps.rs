@@ -287,7 +287,8 @@ impl Walk {
             vouchers[0].0 = taken;
         }
         batch.count = u32::try_from(vouchers.len()).unwrap();
-        let answer = both!(self, "insert_batch", |to| to.insert_batch(batch.clone(), vouchers.clone()));
+        let answer =
+            both!(self, "insert_batch", |to| to.insert_batch(batch.clone(), vouchers.clone().into()));
         if answer == "Ok(New)" {
             self.batches.push(batch.id);
             self.vouchers.extend(vouchers.into_iter().map(|(hash, _)| hash));
