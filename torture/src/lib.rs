@@ -10,6 +10,7 @@
 
 mod audit;
 mod books;
+mod cluster;
 mod customer;
 mod process;
 mod shop;
@@ -40,12 +41,16 @@ const REST_WITHIN: Duration = Duration::from_secs(150);
 pub struct Plan {
     /// The `mintcode` binary.
     pub binary: PathBuf,
+    /// Starts and kills a PostgreSQL server: with it there are one API and three workers, without it one server on SQLite.
+    pub cluster: Option<PathBuf>,
     /// Decides who is hit when.
     pub seed: u64,
     /// How often a process is killed.
     pub kills: u32,
     /// How often one is stopped for longer than its life span.
     pub stalls: u32,
+    /// How often PostgreSQL is killed and started again, and how often all connections to it are cut.
+    pub restarts: u32,
     /// How many redemptions there are at least.
     pub redemptions: usize,
 }
@@ -67,15 +72,14 @@ pub async fn torture(plan: &Plan) -> Result<Report, Error> {
     let shop = Arc::new(Shop::open(plan).await?);
     let customers = Customers::come(&shop, plan);
     let mut rng = ChaCha8Rng::seed_from_u64(plan.seed);
-    let (struck, _server) =
-        weather::rage(&shop, &mut rng, plan.kills, plan.stalls, customers.served()).await?;
+    let (struck, _servers) = weather::rage(&shop, &mut rng, plan, customers.served()).await?;
     shop.calm_down().await?;
     let receipts = customers.leave().await?;
 
     let quiet_by = Instant::now() + REST_WITHIN;
     let mut violations = Vec::new();
     let (books, tables) = loop {
-        let (books, tables) = (shop.books().await?, shop.tables()?);
+        let (books, tables) = (shop.books().await?, shop.tables().await?);
         let restless = audit::restless(&books, &tables);
         if restless.is_empty() {
             break (books, tables);
@@ -101,6 +105,8 @@ fn counts(
     let counted = [
         ("kills", u64::from(struck.kills)),
         ("stalls", u64::from(struck.stalls)),
+        ("restarts of PostgreSQL", u64::from(struck.restarts)),
+        ("cuts of all connections", u64::from(struck.cuts)),
         ("redemptions", redemptions.len() as u64),
         ("delivered", redemptions.iter().filter(|row| row.status == "delivered").count() as u64),
         ("codes shown", receipts.iter().filter(|receipt| receipt.code.is_some()).count() as u64),

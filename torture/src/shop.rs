@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::books::Books;
+use crate::cluster::Cluster;
 use crate::process::Process;
 use crate::tables::Tables;
 use crate::{Error, Plan};
@@ -135,6 +136,8 @@ pub(crate) struct Shop {
     directory: TempDir,
     binary: std::path::PathBuf,
     simulator: Process,
+    /// The database, where it is not a file.
+    pub(crate) cluster: Option<Cluster>,
     /// Where the server listens, whenever it does.
     pub(crate) address: String,
     pub(crate) http: reqwest::Client,
@@ -161,11 +164,16 @@ impl Shop {
         let mut simulate = command(&binary, directory.path(), &arguments);
         simulate.env("MINTCODE_SUPPLIER_API_KEY", KEY).env("MINTCODE_LOG", "error");
         let simulator = Process::start(simulate).await?;
+        let cluster = match &plan.cluster {
+            Some(script) => Some(Cluster::start(&std::path::absolute(script)?).await?),
+            None => None,
+        };
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
         let mut shop = Self {
             directory,
             binary,
             simulator,
+            cluster,
             address,
             http,
             codes: Vec::new(),
@@ -191,6 +199,9 @@ impl Shop {
             .env("MINTCODE_ADMIN_API_KEY", "an admin key")
             .env("MINTCODE_SUPPLIER_URL", &self.simulator.url)
             .env("MINTCODE_SUPPLIER_API_KEY", KEY);
+        if let Some(cluster) = &self.cluster {
+            command.env("MINTCODE_DATABASE_URL", &cluster.url);
+        }
         command
     }
 
@@ -202,9 +213,19 @@ impl Shop {
         Ok(String::from_utf8(output.stdout)?)
     }
 
-    /// Starts a server.
-    pub(crate) async fn serve(&self) -> Result<Process, Error> {
-        let mut command = self.command(&["serve", "--json", "--listen", &self.address]);
+    /// Processes that serve together.
+    pub(crate) fn places(&self) -> usize {
+        if self.cluster.is_some() { 4 } else { 1 }
+    }
+
+    /// Starts the process of that place. Customers come to the first one.
+    pub(crate) async fn serve(&self, place: usize) -> Result<Process, Error> {
+        let (role, address) = match (&self.cluster, place) {
+            (None, _) => ("all", &*self.address),
+            (Some(_), 0) => ("api", &*self.address),
+            (Some(_), _) => ("worker", "127.0.0.1:0"),
+        };
+        let mut command = self.command(&["serve", "--json", "--role", role, "--listen", address]);
         command.env("MINTCODE_LOG", "error").stderr(std::process::Stdio::null());
         Process::start(command).await
     }
@@ -224,8 +245,11 @@ impl Shop {
         Ok(Books { faults: self.faults.load(Ordering::Relaxed), ..books })
     }
 
-    pub(crate) fn tables(&self) -> Result<Tables, Error> {
-        Tables::of_sqlite(&self.directory.path().join("mintcode.db"))
+    pub(crate) async fn tables(&self) -> Result<Tables, Error> {
+        match &self.cluster {
+            Some(cluster) => Tables::of_postgres(&cluster.url).await,
+            None => Tables::of_sqlite(&self.directory.path().join("mintcode.db")),
+        }
     }
 }
 
