@@ -13,27 +13,51 @@ use crate::Error;
 pub(crate) struct Cluster {
     script: PathBuf,
     /// Short, since a socket's path has at most 107 bytes.
-    _directory: TempDir,
+    directory: TempDir,
     data: PathBuf,
+    is_kept: bool,
     pub(crate) url: String,
 }
 
+/// How a server ends.
+#[derive(Clone, Copy)]
+pub(crate) enum Ending {
+    Crash,
+    Orderly,
+}
+
 impl Cluster {
-    /// Starts a server with `script`, which is called with `start`, `kill` or `stop` and a directory.
+    /// Starts a server with `script`, which is called with `start`, `close`, `kill` or `stop` and a directory.
     pub(crate) async fn start(script: &Path) -> Result<Self, Error> {
         let directory = tempfile::Builder::new().prefix("mct").tempdir_in("/tmp")?;
         // The server's own user has to get at it.
         std::fs::set_permissions(directory.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
         let data = directory.path().join("pg");
         let url = told(run(script, "start", &data).await?)?;
-        Ok(Self { script: script.to_owned(), _directory: directory, data, url })
+        Ok(Self { script: script.to_owned(), directory, data, is_kept: false, url })
     }
 
-    /// Ends it as a crash does, and starts it again.
-    pub(crate) async fn restart(&self) -> Result<(), Error> {
-        told(run(&self.script, "kill", &self.data).await?)?;
+    /// Ends it, as a crash or as an operator does, and starts it again.
+    pub(crate) async fn restart(&self, ending: Ending) -> Result<(), Error> {
+        let end = match ending {
+            Ending::Crash => "kill",
+            Ending::Orderly => "close",
+        };
+        told(run(&self.script, end, &self.data).await?)?;
         told(run(&self.script, "start", &self.data).await?)?;
         Ok(())
+    }
+
+    /// Where its socket is.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.data.join(".s.PGSQL.5432")
+    }
+
+    /// Leaves its files where they are.
+    pub(crate) fn keep(&mut self) -> &Path {
+        self.is_kept = true;
+        self.directory.disable_cleanup(true);
+        &self.data
     }
 
     /// Cuts every connection.
@@ -47,7 +71,8 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        let stopped = std::process::Command::new(&self.script).arg("stop").arg(&self.data).status();
+        let end = if self.is_kept { "kill" } else { "stop" };
+        let stopped = std::process::Command::new(&self.script).arg(end).arg(&self.data).status();
         if let Err(error) = stopped {
             eprintln!("the PostgreSQL server is left running: {error}");
         }

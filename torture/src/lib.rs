@@ -1,9 +1,16 @@
-//! Torture: the real binary is killed and stalled again and again while customers redeem and the simulated supplier
-//! misbehaves; then everything comes to rest, and an auditor compares the database with the supplier's own books.
+//! Torture: the real processes are killed and stalled again and again while customers redeem, the simulated supplier
+//! misbehaves and the links fail; then everything comes to rest, and an auditor compares the database with the supplier's own
+//! books.
 //!
 //! ```text
 //! cargo build --release && cargo run --release -p torture -- --binary target/release/mintcode --kills 2000 --stalls 200
+//! cargo run --release -p torture -- --binary target/release/mintcode --kills 2000 --stalls 200 --restarts 20 \
+//!     --postgres-cluster mintcode-store/tests/postgres-cluster
 //! ```
+//!
+//! On SQLite one server is struck. On PostgreSQL there are an API and three workers, and the database server is struck as
+//! well: it crashes, is restarted, and all connections to it are cut. Every link, to the supplier and to PostgreSQL, is a proxy
+//! on which messages are held up or lost.
 //!
 //! Nothing here depends on the library that is tortured: the auditor reads the tables by their names, and what a customer was
 //! shown comes from the HTTP answers.
@@ -13,6 +20,7 @@ mod books;
 mod cluster;
 mod customer;
 mod process;
+mod proxy;
 mod shop;
 mod tables;
 mod weather;
@@ -27,6 +35,7 @@ use rand::rngs::ChaCha8Rng;
 use tokio::time::Instant;
 
 use self::customer::{Customers, Receipt};
+use self::proxy::{Fault, Proxy};
 use self::shop::Shop;
 
 /// What goes wrong inside the torture itself.
@@ -49,7 +58,7 @@ pub struct Plan {
     pub kills: u32,
     /// How often one is stopped for longer than its life span.
     pub stalls: u32,
-    /// How often PostgreSQL is killed and started again, and how often all connections to it are cut.
+    /// How often PostgreSQL ends and is started again, and how often all connections to it are cut.
     pub restarts: u32,
     /// How many redemptions there are at least.
     pub redemptions: usize,
@@ -64,12 +73,14 @@ pub struct Report {
     pub violations: Vec<String>,
     /// How long it went on.
     pub took: Duration,
+    /// Where logs and database were left for whoever looks into the violations.
+    pub kept: Vec<PathBuf>,
 }
 
 /// Does all of it, in a directory that is removed afterwards.
 pub async fn torture(plan: &Plan) -> Result<Report, Error> {
     let began = Instant::now();
-    let shop = Arc::new(Shop::open(plan).await?);
+    let mut shop = Arc::new(Shop::open(plan).await?);
     let customers = Customers::come(&shop, plan);
     let mut rng = ChaCha8Rng::seed_from_u64(plan.seed);
     let (struck, _servers) = weather::rage(&shop, &mut rng, plan, customers.served()).await?;
@@ -91,7 +102,33 @@ pub async fn torture(plan: &Plan) -> Result<Report, Error> {
         tokio::time::sleep(Duration::from_millis(500)).await;
     };
     violations.extend(audit::violations(&books, &tables, &receipts));
-    Ok(Report { counts: counts(struck, &books, &tables, &receipts), violations, took: began.elapsed() })
+    if struck.ended > 0 {
+        violations.push(format!("{} processes ended though nobody killed them", struck.ended));
+    }
+    let mut counts = counts(struck, &books, &tables, &receipts);
+    counts.extend(links(&shop));
+    let kept = match Arc::get_mut(&mut shop) {
+        Some(shop) if !violations.is_empty() => shop.keep(),
+        _ => Vec::new(),
+    };
+    Ok(Report { counts, violations, took: began.elapsed(), kept })
+}
+
+/// What went wrong on the links.
+fn links(shop: &Shop) -> BTreeMap<&'static str, u64> {
+    let mut counts = BTreeMap::from(Fault::ALL.map(|fault| (fault.name(), 0)));
+    let links = [
+        ("faults to the supplier", Some(&shop.to_supplier)),
+        ("faults to PostgreSQL", shop.to_database.as_ref()),
+    ];
+    for (name, link) in links {
+        let struck = link.map(Proxy::struck).unwrap_or_default();
+        counts.insert(name, struck.values().sum());
+        for (fault, times) in struck {
+            *counts.entry(fault.name()).or_default() += times;
+        }
+    }
+    counts
 }
 
 fn counts(

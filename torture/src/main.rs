@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use torture::{Error, Plan, torture};
 
-const USAGE: &str = "usage: torture --binary FILE [--postgres-cluster FILE] [--kills N] [--restarts N] [--stalls N] [--redemptions N] [--seed N]";
+const USAGE: &str =
+    "usage: torture --binary FILE [--postgres-cluster FILE] [--kills N] [--stalls N] [--restarts N]
+               [--redemptions N] [--seed N]";
 
 fn plan(mut arguments: impl Iterator<Item = String>) -> Result<Plan, Error> {
     let mut plan = Plan {
@@ -50,6 +52,9 @@ async fn main() -> ExitCode {
             println!("{:>10}  seconds", report.took.as_secs());
             for violation in &report.violations {
                 println!("{violation}");
+            }
+            for path in &report.kept {
+                println!("kept: {}", path.display());
             }
             println!("{} violations", report.violations.len());
             if report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
