@@ -13,7 +13,9 @@ async fn a_server_that_is_killed_and_stalled_again_and_again_loses_and_doubles_n
     println!("{report:?}");
     assert!(report.violations.is_empty(), "{report:#?}");
     let links = ["faults to the supplier", "cuts of a link", "answers lost on a link"];
-    for what in ["delivered", "codes shown", "taken over", "faults struck", "found absent"].into_iter().chain(links) {
+    for what in
+        ["delivered", "codes shown", "taken over", "faults struck", "found absent"].into_iter().chain(links)
+    {
         assert!(report.counts[what] > 0, "nothing was {what}: {:?}", report.counts);
     }
     assert!(report.counts["redemptions"] >= 200, "{:?}", report.counts);

@@ -23,7 +23,9 @@ async fn an_api_and_three_workers_that_are_struck_again_and_again_lose_and_doubl
         "answers lost on a link",
         "links half closed",
     ];
-    for what in ["delivered", "codes shown", "taken over", "faults struck", "found absent"].into_iter().chain(links) {
+    for what in
+        ["delivered", "codes shown", "taken over", "faults struck", "found absent"].into_iter().chain(links)
+    {
         assert!(report.counts[what] > 0, "nothing was {what}: {:?}", report.counts);
     }
     assert!(report.counts["redemptions"] >= 200, "{:?}", report.counts);

@@ -19,6 +19,7 @@ mod audit;
 mod books;
 mod cluster;
 mod customer;
+pub mod points;
 mod process;
 mod proxy;
 mod shop;
@@ -52,7 +53,7 @@ pub struct Plan {
     pub binary: PathBuf,
     /// Starts and kills a PostgreSQL server: with it there are one API and three workers, without it one server on SQLite.
     pub cluster: Option<PathBuf>,
-    /// Decides who is hit when.
+    /// Decides who is hit when, and what goes wrong on the links.
     pub seed: u64,
     /// How often a process is killed.
     pub kills: u32,

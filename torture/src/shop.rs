@@ -18,8 +18,8 @@ use crate::proxy::{Proxy, Upstream};
 use crate::tables::Tables;
 use crate::{Error, Plan};
 
-const SECRET: &str = "a voucher secret for the torture only";
-const KEY: &str = "the supplier's key";
+pub(crate) const SECRET: &str = "a voucher secret for the torture only";
+pub(crate) const KEY: &str = "the supplier's key";
 
 const CONFIG: &str = r#"
 [supplier]
@@ -314,7 +314,7 @@ fn host(url: &str) -> Result<&str, Error> {
 
 /// An address that nobody listens on. Its port is none that the system gives to outgoing connections: a server that is
 /// started again would now and then find it taken.
-fn free_address(seed: u64) -> Result<String, Error> {
+pub(crate) fn free_address(seed: u64) -> Result<String, Error> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed ^ u64::from(std::process::id()));
     let ports = std::iter::repeat_with(|| rng.random_range(10_000..30_000_u16)).take(100);
     let mut addresses = ports.map(|port| format!("127.0.0.1:{port}"));
@@ -323,7 +323,7 @@ fn free_address(seed: u64) -> Result<String, Error> {
 }
 
 /// The binary in `directory`, with nothing of this shell's configuration.
-fn command(binary: &Path, directory: &Path, arguments: &[&str]) -> Command {
+pub(crate) fn command(binary: &Path, directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(binary);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MINTCODE_")) {
         command.env_remove(name);

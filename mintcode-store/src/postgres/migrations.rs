@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::connection::{Connection, Database};
 use super::transaction::{commit, roll_back};
+use crate::crash_point::Stored;
 use crate::rows::{Row, hex};
 use crate::vault::{Secrets, Vault, VaultError, WrappedKey};
 
@@ -76,7 +77,7 @@ pub(super) async fn run(
     let transaction = database.begin("BEGIN").await?;
     match migrate(&transaction, secrets, rewrap).await {
         Ok(migrated) => {
-            commit(&transaction).await?;
+            commit(&transaction, &[Stored::called("migrations")]).await?;
             Ok(migrated)
         }
         Err(error) => {
