@@ -27,8 +27,10 @@ impl Stored {
     /// Named after the function that `work` is written in.
     pub(crate) fn by<W>(_work: &W) -> Self {
         let path = std::any::type_name::<W>();
-        let parts = path.split("::").filter(|part| !part.contains('{'));
-        Self(parts.last().unwrap_or(path).to_owned())
+        // As in `<Store as Workers>::beat<'_>::{{closure}}::{{closure}}`.
+        let mut names = path.split("::").filter(|part| !part.contains('{'));
+        let name = names.next_back().and_then(|name| name.split('<').next());
+        Self(name.unwrap_or(path).to_owned())
     }
 
     /// Named so.

@@ -1,5 +1,6 @@
 //! A death at each point around each commit: a scripted scene is played once to learn the points it passes, and once more
-//! for each of them, with a server that kills itself there and is started again. After each scene the auditor looks.
+//! for each of them, with a server that kills itself there and is started again. A point that is only passed by a server
+//! that was started after a death is died at as well, as the next death. After each scene the auditor looks.
 //!
 //! The binary has to be built with the points: feature `crash-points` of `mintcode-store`, which only the tests of the
 //! binary switch on.
@@ -15,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use self::scene::Stage;
+use self::scene::{Played, Stage};
 use crate::Error;
 
 /// How often the scene is played for a point that it does not always pass.
@@ -32,15 +33,22 @@ pub struct Plan {
     pub at_a_time: usize,
 }
 
+/// The most deaths of one scene.
+const DEATHS: usize = 3;
+
 /// What was seen.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Report {
-    /// The points that the scene passes.
+    /// The points that the undisturbed scene passes.
     pub points: BTreeSet<String>,
-    /// Those at which no server died, however often the scene was played.
-    pub missed: Vec<String>,
-    /// What must not be, with the point after which it was seen.
+    /// The points that it passes only after a death.
+    pub points_after_death: BTreeSet<String>,
+    /// Points at which no server died, however often the scene was played.
+    pub missed: BTreeSet<String>,
+    /// What must not be, with the deaths after which it was seen.
     pub violations: Vec<String>,
+    /// How often the scene was played.
+    pub scenes: usize,
     /// How long it took.
     pub took: Duration,
 }
@@ -49,37 +57,60 @@ pub struct Report {
 pub async fn die_at_each_point(plan: &Plan) -> Result<Report, Error> {
     let began = Instant::now();
     let stage = Arc::new(Stage::open(plan).await?);
-    let undisturbed = stage.play(0, None).await?;
-    let mut report = Report {
-        points: undisturbed.passed,
-        missed: Vec::new(),
-        violations: undisturbed.violations,
-        took: Duration::ZERO,
-    };
+    let undisturbed = stage.play(0, &[]).await?;
+    let mut report =
+        Report { points: undisturbed.passed, violations: undisturbed.violations, ..Report::default() };
     let places = Arc::new(Semaphore::new(plan.at_a_time));
     let mut scenes = JoinSet::new();
-    for (number, point) in (1..).zip(report.points.clone()) {
-        let (stage, places) = (Arc::clone(&stage), Arc::clone(&places));
-        scenes.spawn(async move {
-            let _place = places.acquire().await?;
-            for again in 0..TRIES {
-                let played = stage.play(number * TRIES + again, Some(&point)).await;
-                let played = played.map_err(|error| format!("{point}: {error}"))?;
-                if played.is_killed || !played.violations.is_empty() {
-                    return Ok::<_, Error>((point, Some(played.violations)));
-                }
-            }
-            Ok((point, None))
-        });
+    let mut number = 0;
+    let mut start = |scenes: &mut JoinSet<_>, deaths: Vec<String>| {
+        number += TRIES;
+        scenes.spawn(die(Arc::clone(&stage), Arc::clone(&places), number, deaths));
+    };
+    for point in &report.points {
+        start(&mut scenes, vec![point.clone()]);
     }
-    while let Some(played) = scenes.join_next().await {
-        match played?? {
-            (point, Some(violations)) => {
-                report.violations.extend(violations.iter().map(|what| format!("{point}: {what}")));
+    while let Some(ended) = scenes.join_next().await {
+        let Ended { deaths, played, tries } = ended??;
+        report.scenes += tries;
+        report.violations.extend(played.violations.iter().map(|what| format!("{deaths:?}: {what}")));
+        if !played.is_over {
+            report.missed.extend(deaths.last().cloned());
+        }
+        for point in played.passed {
+            if deaths.len() < DEATHS
+                && !report.points.contains(&point)
+                && report.points_after_death.insert(point.clone())
+            {
+                start(&mut scenes, deaths.iter().cloned().chain([point]).collect());
             }
-            (point, None) => report.missed.push(point),
         }
     }
     report.took = began.elapsed();
     Ok(report)
+}
+
+struct Ended {
+    deaths: Vec<String>,
+    played: Played,
+    tries: usize,
+}
+
+/// Plays the scene until the server dies all the `deaths`, or seems to pass those points no more.
+async fn die(
+    stage: Arc<Stage>,
+    places: Arc<Semaphore>,
+    number: usize,
+    deaths: Vec<String>,
+) -> Result<Ended, Error> {
+    let _place = places.acquire().await?;
+    let mut tries = 0;
+    loop {
+        let played = stage.play(number + tries, &deaths).await;
+        let played = played.map_err(|error| format!("{deaths:?}: {error}"))?;
+        tries += 1;
+        if played.is_over || !played.violations.is_empty() || tries == TRIES {
+            return Ok(Ended { deaths, played, tries });
+        }
+    }
 }

@@ -9,6 +9,8 @@ mod crowd;
 mod notices;
 mod opening;
 mod plans;
+#[path = "../support/crowd.rs"]
+mod processes;
 mod rights;
 mod sealed;
 mod server;

@@ -1,5 +1,6 @@
 //! The scene: seven customers at once. One is served, one of them in two windows; one wants another number, one gives up at
 //! first; one is served by the second plan since the first has no numbers, one since the first is too dear; one gets no SMS.
+//! The server dies where it is to, and is started again, as often as there are deaths.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -55,8 +56,10 @@ rating_floor = "0"
 "#;
 
 /// Plans in the order they are tried.
-const SKUS: [(&str, &str, &[&str]); 4] = [
+const SKUS: [(&str, &str, &[&str]); 5] = [
     ("well", "max_duration = \"20s\"", &["virtual4"]),
+    // Slow enough for customers to wish for something else.
+    ("slow", "max_duration = \"20s\"", &["virtual8"]),
     ("fall", "max_duration = \"20s\"", &["virtual5", "virtual4"]),
     ("mute", "max_duration = \"3s\"\nmax_redemptions = 1", &["virtual6"]),
     ("dear", "max_duration = \"20s\"", &["virtual7", "virtual4"]),
@@ -88,11 +91,17 @@ operator = "virtual7"
 product = "telegram"
 price = "0.12"
 charged = "0.25"
+[[line]]
+country = "canada"
+operator = "virtual8"
+product = "telegram"
+price = "0.12"
+sms_after = "2s"
 "#;
 
 /// Who comes: the number decides what a customer wants (`customer.rs`), the SKU what becomes of it.
 const CUSTOMERS: [(usize, &str); 7] =
-    [(1, "well"), (4, "well"), (7, "well"), (3, "well"), (11, "fall"), (31, "dear"), (21, "mute")];
+    [(1, "well"), (4, "well"), (7, "slow"), (3, "slow"), (11, "fall"), (31, "dear"), (21, "mute")];
 
 /// A database with vouchers, of which each scene gets a copy.
 pub(super) struct Stage {
@@ -107,7 +116,8 @@ pub(super) struct Stage {
 /// What became of one scene.
 pub(super) struct Played {
     pub(super) passed: BTreeSet<String>,
-    pub(super) is_killed: bool,
+    /// Whether the server died as often as it was to.
+    pub(super) is_over: bool,
     pub(super) violations: Vec<String>,
 }
 
@@ -159,8 +169,8 @@ impl Stage {
         Ok(connect(&cluster.url).await?.batch_execute(&sql).await?)
     }
 
-    /// Plays the scene with a server that dies at `point`, and is started again.
-    pub(super) async fn play(&self, number: usize, point: Option<&str>) -> Result<Played, Error> {
+    /// Plays the scene with a server that dies at each of the points `deaths` in turn, and is started again.
+    pub(super) async fn play(&self, number: usize, deaths: &[String]) -> Result<Played, Error> {
         let directory = tempfile::tempdir()?;
         for name in ["mintcode.toml", "mintcode.db"] {
             let from = self.directory.path().join(name);
@@ -180,8 +190,9 @@ impl Stage {
             address: free_address(u64::try_from(number)?)?,
             url: self.url(&name),
             directory,
+            deaths,
         };
-        let played = scene.play(point).await?;
+        let played = scene.play().await?;
         if let Some(cluster) = &self.cluster {
             drop(scene);
             let sql = format!("DROP DATABASE {name} WITH (FORCE)");
@@ -198,12 +209,18 @@ struct Scene<'a> {
     /// The database, where it is not a file.
     url: Option<String>,
     directory: TempDir,
+    deaths: &'a [String],
+}
+
+/// The server, and how often it died.
+struct Server {
+    child: Child,
+    died: usize,
 }
 
 impl Scene<'_> {
-    async fn play(&self, point: Option<&str>) -> Result<Played, Error> {
-        let mut server = self.serve(point)?;
-        let mut is_killed = false;
+    async fn play(&self) -> Result<Played, Error> {
+        let mut server = Server { child: self.serve(0)?, died: 0 };
         let mut customers = JoinSet::new();
         for (number, code) in self.stage.codes.clone() {
             let (http, address, (_, left)) =
@@ -215,32 +232,34 @@ impl Scene<'_> {
         while receipts.len() < self.stage.codes.len() {
             tokio::select! {
                 receipt = customers.join_next() => receipts.extend(receipt.transpose()?),
-                ended = server.wait() => {
-                    server = self.after_death(ended?, &mut is_killed)?;
-                }
+                ended = server.child.wait() => self.after_death(&mut server, ended?)?,
             }
         }
-        let mut violations = self.rest(&mut server, &mut is_killed).await?;
-        if !is_killed {
-            let pid = server.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let mut violations = self.rest(&mut server).await?;
+        // What is left of the points may be on the way to an orderly end.
+        while server.died < self.deaths.len() {
+            let pid = server.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
             kill_process(pid.ok_or("a server that nobody has waited for has an id")?, Signal::TERM)?;
-            let ended = timeout(ENDS_WITHIN, server.wait()).await.map_err(|_| "a server does not end")??;
-            if !ended.success() {
-                server = self.after_death(ended, &mut is_killed)?;
-                violations.extend(self.rest(&mut server, &mut is_killed).await?);
+            let ended =
+                timeout(ENDS_WITHIN, server.child.wait()).await.map_err(|_| "a server does not end")??;
+            if ended.success() {
+                break;
             }
+            self.after_death(&mut server, ended)?;
+            violations.extend(self.rest(&mut server).await?);
         }
         violations.extend(self.audit(&receipts).await?);
         let passed = std::fs::read_to_string(self.points())?;
-        Ok(Played { passed: passed.lines().map(str::to_owned).collect(), is_killed, violations })
+        let passed = passed.lines().map(str::to_owned).collect();
+        Ok(Played { passed, is_over: server.died == self.deaths.len(), violations })
     }
 
     fn points(&self) -> PathBuf {
         self.directory.path().join("points")
     }
 
-    /// Starts a server that dies at `point`.
-    fn serve(&self, point: Option<&str>) -> Result<Child, Error> {
+    /// Starts a server that dies its next death.
+    fn serve(&self, died: usize) -> Result<Child, Error> {
         let arguments = ["serve", "--json", "--listen", &self.address];
         let mut command = command(&self.stage.binary, self.directory.path(), &arguments);
         command
@@ -253,7 +272,7 @@ impl Scene<'_> {
         if let Some(url) = &self.url {
             command.env("MINTCODE_DATABASE_URL", url);
         }
-        if let Some(point) = point {
+        if let Some(point) = self.deaths.get(died) {
             command.env("CRASH_AT", point);
         }
         let log = self.directory.path().join("server.log");
@@ -261,24 +280,29 @@ impl Scene<'_> {
         Ok(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).kill_on_drop(true).spawn()?)
     }
 
-    /// Starts the server again that died where it was to, which it does once.
-    fn after_death(&self, ended: ExitStatus, is_killed: &mut bool) -> Result<Child, Error> {
-        if *is_killed || ended.signal() != Some(9) {
+    /// Starts the server again that died where it was to.
+    fn after_death(&self, server: &mut Server, ended: ExitStatus) -> Result<(), Error> {
+        if server.died == self.deaths.len() || ended.signal() != Some(9) {
             let log = std::fs::read_to_string(self.directory.path().join("server.log"))?;
             return Err(format!("a server ended by itself ({ended}): {log}").into());
         }
-        *is_killed = true;
-        self.serve(None)
+        server.died += 1;
+        server.child = self.serve(server.died)?;
+        Ok(())
     }
 
-    /// Waits until all is at rest; what is not in time is a violation.
-    async fn rest(&self, server: &mut Child, is_killed: &mut bool) -> Result<Vec<String>, Error> {
+    /// Waits until all is at rest and the server ready for more; what is not in time is a violation.
+    async fn rest(&self, server: &mut Server) -> Result<Vec<String>, Error> {
         let quiet_by = Instant::now() + REST_WITHIN;
         loop {
-            if let Some(ended) = server.try_wait()? {
-                *server = self.after_death(ended, is_killed)?;
+            if let Some(ended) = server.child.try_wait()? {
+                self.after_death(server, ended)?;
             }
-            let restless = audit::restless(&self.books().await?, &self.tables().await?);
+            let mut restless = audit::restless(&self.books().await?, &self.tables().await?);
+            let ready = self.stage.http.get(format!("http://{}/readyz", self.address)).send().await;
+            if !ready.is_ok_and(|answer| answer.status().is_success()) {
+                restless.push("I11: the server is not ready".to_owned());
+            }
             if restless.is_empty() || Instant::now() > quiet_by {
                 return Ok(restless);
             }
