@@ -28,8 +28,8 @@ impl Stored {
     pub(crate) fn by<W>(_work: &W) -> Self {
         let path = std::any::type_name::<W>();
         // As in `<Store as Workers>::beat<'_>::{{closure}}::{{closure}}`.
-        let mut names = path.split("::").filter(|part| !part.contains('{'));
-        let name = names.next_back().and_then(|name| name.split('<').next());
+        let name = path.rsplit("::").find(|part| !part.contains('{'));
+        let name = name.and_then(|name| name.split('<').next());
         Self(name.unwrap_or(path).to_owned())
     }
 

@@ -31,19 +31,19 @@ const REST_WITHIN: Duration = Duration::from_secs(90);
 /// How long a server may take to end when it is asked to.
 const ENDS_WITHIN: Duration = Duration::from_secs(30);
 /// Between two looks at whether all is at rest.
-const LOOK: Duration = Duration::from_millis(200);
+const LOOK: Duration = Duration::from_millis(400);
 
 const CONFIG: &str = r#"
 [supplier]
 exclusive_account = true
 requests_per_second = 100
 [engine]
-worker_ttl = "2400ms"
-heartbeat = "400ms"
-buy_timeout = "900ms"
-settle_time = "1s"
+worker_ttl = "4800ms"
+heartbeat = "800ms"
+buy_timeout = "1500ms"
+settle_time = "2s"
 late_max = "300ms"
-orphan_age = "4s"
+orphan_age = "8s"
 sweep_interval = "700ms"
 backoff_min = "200ms"
 backoff_max = "400ms"
