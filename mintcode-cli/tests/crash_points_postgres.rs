@@ -12,6 +12,6 @@ mod crash_points;
 async fn a_server_that_dies_before_and_after_each_commit_loses_and_doubles_nothing() {
     let binary = PathBuf::from(env!("CARGO_BIN_EXE_mintcode"));
     let cluster = Path::new(env!("CARGO_MANIFEST_DIR")).join("../mintcode-store/tests/postgres-cluster");
-    let plan = Plan { binary, cluster: Some(cluster), at_a_time: 8, second_deaths: 10 };
+    let plan = Plan { binary, cluster: Some(cluster), at_a_time: 8, second_deaths: 8 };
     crash_points::check(&die_at_each_point(&plan).await.unwrap());
 }
