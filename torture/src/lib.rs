@@ -46,6 +46,9 @@ pub type Error = Box<dyn std::error::Error + Send + Sync>;
 /// its deadline, and what this machine takes to start a process.
 const REST_WITHIN: Duration = Duration::from_secs(150);
 
+/// How often the operator looks for what waits for them, once nothing goes wrong any more.
+const OPERATOR_LOOKS: Duration = Duration::from_secs(2);
+
 /// How much is done.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -86,7 +89,14 @@ pub async fn torture(plan: &Plan) -> Result<Report, Error> {
     let mut rng = ChaCha8Rng::seed_from_u64(plan.seed);
     let (struck, _servers) = weather::rage(&shop, &mut rng, plan, customers.served()).await?;
     shop.calm_down().await?;
-    let receipts = customers.leave().await?;
+    let mut resumed = 0;
+    let mut leaving = std::pin::pin!(customers.leave());
+    let receipts = loop {
+        tokio::select! {
+            receipts = &mut leaving => break receipts?,
+            () = tokio::time::sleep(OPERATOR_LOOKS) => resumed += shop.resume().await?,
+        }
+    };
 
     let quiet_by = Instant::now() + REST_WITHIN;
     let mut violations = Vec::new();
@@ -100,6 +110,7 @@ pub async fn torture(plan: &Plan) -> Result<Report, Error> {
             violations.extend(restless);
             break (books, tables);
         }
+        resumed += shop.resume().await?;
         tokio::time::sleep(Duration::from_millis(500)).await;
     };
     violations.extend(audit::violations(&books, &tables, &receipts));
@@ -108,6 +119,7 @@ pub async fn torture(plan: &Plan) -> Result<Report, Error> {
     }
     let mut counts = counts(struck, &books, &tables, &receipts);
     counts.extend(links(&shop));
+    counts.insert("resumed out of quarantine", resumed);
     let kept = match Arc::get_mut(&mut shop) {
         Some(shop) if !violations.is_empty() => shop.keep(),
         _ => Vec::new(),

@@ -292,6 +292,16 @@ impl Shop {
         }
     }
 
+    /// Lets what lost its owner too often be driven again, as an operator does once all is well. Tells how many there were.
+    pub(crate) async fn resume(&self) -> Result<u64, Error> {
+        let mut resumed = 0;
+        for row in self.tables().await?.redemptions.iter().filter(|row| row.is_quarantined) {
+            self.run(&["redemption", "resume", &row.id]).await?;
+            resumed += 1;
+        }
+        Ok(resumed)
+    }
+
     /// Leaves its files where they are, to be looked at, and tells where that is.
     pub(crate) fn keep(&mut self) -> Vec<PathBuf> {
         self.directory.disable_cleanup(true);

@@ -32,6 +32,8 @@ pub(crate) struct RedemptionRow {
     pub(crate) status: String,
     pub(crate) is_at_rest: bool,
     pub(crate) epoch: i64,
+    /// Whether it lost its owner so often that it waits for the operator.
+    pub(crate) is_quarantined: bool,
 }
 
 pub(crate) struct AttemptRow {
@@ -69,7 +71,7 @@ impl Tables {
                 Ok(VoucherRow { hash: row.get(0)?, state: row.get(1)?, tries: row.get(2)?, buys: row.get(3)? })
             })?,
             redemptions: all.rows(
-                "SELECT id, hex(voucher), status, is_at_rest, epoch FROM redemption",
+                "SELECT id, hex(voucher), status, is_at_rest, epoch, is_quarantined FROM redemption",
                 |row| {
                     Ok(RedemptionRow {
                         id: row.get(0)?,
@@ -77,6 +79,7 @@ impl Tables {
                         status: row.get(2)?,
                         is_at_rest: row.get(3)?,
                         epoch: row.get(4)?,
+                        is_quarantined: row.get(5)?,
                     })
                 },
             )?,
@@ -130,7 +133,8 @@ impl Tables {
                 buys: row.try_get(3)?,
             });
         }
-        let sql = "SELECT id, encode(voucher, 'hex'), status, is_at_rest, epoch FROM redemption";
+        let sql =
+            "SELECT id, encode(voucher, 'hex'), status, is_at_rest, epoch, is_quarantined FROM redemption";
         for row in client.query(sql, &[]).await? {
             tables.redemptions.push(RedemptionRow {
                 id: row.try_get(0)?,
@@ -138,6 +142,7 @@ impl Tables {
                 status: row.try_get(2)?,
                 is_at_rest: row.try_get(3)?,
                 epoch: row.try_get(4)?,
+                is_quarantined: row.try_get(5)?,
             });
         }
         for row in client.query("SELECT redemption, number, order_id, outcome FROM attempt", &[]).await? {

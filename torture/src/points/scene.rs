@@ -92,12 +92,13 @@ operator = "virtual7"
 product = "telegram"
 price = "0.12"
 charged = "0.25"
+messages = 0
 [[line]]
 country = "canada"
 operator = "virtual8"
 product = "telegram"
 price = "0.12"
-sms_after = "2s"
+sms_after = "4s"
 "#;
 
 /// Who comes: the number decides what a customer wants (`customer.rs`), the SKU what becomes of it.
