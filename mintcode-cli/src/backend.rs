@@ -97,7 +97,9 @@ pub(crate) fn builder(
     let engine = match store {
         // The lock beside the file keeps every other server away.
         Store::Sqlite(store) => Engine::builder(Arc::clone(store), clock, entropy, keys).alone(),
-        Store::Postgres(store) => Engine::builder(Arc::clone(store), clock, entropy, keys),
+        Store::Postgres(store) => {
+            Engine::builder(Arc::clone(store), clock, entropy, keys).limits(Arc::clone(store) as Arc<_>)
+        }
     };
     Ok(engine.shape(sources.shape(None)?).rules(sources.rules()?))
 }

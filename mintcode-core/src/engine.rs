@@ -6,6 +6,7 @@
 
 mod builder;
 mod driver;
+mod guesses;
 mod house;
 mod issuer;
 pub(crate) mod journal;

@@ -25,6 +25,7 @@
 pub mod alert;
 pub mod budget;
 pub mod engine;
+pub mod guessing;
 pub mod health;
 pub mod ids;
 pub mod ledger;

@@ -3,6 +3,7 @@
 pub mod alerting;
 pub mod catalogue;
 pub mod clock;
+pub mod limits;
 pub mod orphans;
 pub mod reports;
 pub mod storage;
@@ -13,6 +14,7 @@ pub mod workers;
 pub use alerting::{AlertError, AlertSink};
 pub use catalogue::{Catalogue, PlanChange, Put, SkuError};
 pub use clock::{Clock, Entropy};
+pub use limits::{Counted, Limits};
 pub use orphans::Orphans;
 pub use reports::{AlertRow, Alerts, LedgerTotal, PlanTotal, RedemptionSearch, Reports};
 pub use storage::{

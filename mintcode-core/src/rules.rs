@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::guessing::GuessQuotas;
 use crate::health::HealthRules;
 use crate::money::{Currency, Rates};
 use crate::responsible::{DenyList, Screening};
@@ -14,6 +15,8 @@ pub struct Rules {
     pub health: HealthRules,
     /// How many redemptions a customer, an address and a SKU may begin.
     pub caps: Caps,
+    /// How many wrong codes are answered.
+    pub guesses: GuessQuotas,
     /// What is not served.
     pub deny: DenyList,
     /// Which messages are withheld.
@@ -29,6 +32,7 @@ impl Default for Rules {
         Self {
             health: HealthRules::default(),
             caps: Caps::default(),
+            guesses: GuessQuotas::default(),
             deny: DenyList::shipped(),
             screening: Screening::shipped(),
             rates: Rates::only(Currency::USD),

@@ -210,6 +210,10 @@ impl ApiError {
     pub(crate) fn redeem(error: RedeemError, now: DateTime<Utc>) -> Self {
         match error {
             RedeemError::Invalid => Self::new(Slug::VoucherInvalid),
+            RedeemError::TooManyGuesses { retry_after } => {
+                let seconds = retry_after.as_millis().div_ceil(1000);
+                Self::new(Slug::TooManyRequests).after(u64::try_from(seconds).unwrap_or(u64::MAX))
+            }
             RedeemError::Refused(refusal) => Self::refused(&refusal, now),
             RedeemError::Storage(error) => error.into(),
         }

@@ -10,6 +10,7 @@ mod commit;
 mod committer;
 mod connection;
 mod counters;
+mod limits;
 mod migrations;
 mod notices;
 mod orphans;
@@ -117,7 +118,8 @@ pub enum OpenError {
 /// Storage in a PostgreSQL database, version 15 or newer. Implements [`Storage`](mintcode_core::ports::Storage),
 /// [`Catalogue`](mintcode_core::ports::Catalogue), [`Vouchers`](mintcode_core::ports::Vouchers),
 /// [`Reports`](mintcode_core::ports::Reports), [`Alerts`](mintcode_core::ports::Alerts),
-/// [`Workers`](mintcode_core::ports::Workers) and [`Orphans`](mintcode_core::ports::Orphans).
+/// [`Workers`](mintcode_core::ports::Workers), [`Orphans`](mintcode_core::ports::Orphans) and, shared by all processes,
+/// [`Limits`](mintcode_core::ports::Limits).
 ///
 /// It goes by the database's clock for all that workers share. A change that was asked for is carried through whether or
 /// not its caller waits for it. A connection that is lost is replaced with the next call; what was under way there is

@@ -1,7 +1,9 @@
 //! The operator's rules for all SKUs together, and whom alerts are told to.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use mintcode_core::guessing::{GuessQuotas, Quota};
 use mintcode_core::health::HealthRules;
 use mintcode_core::money::{Amount, Currency, Rate, Rates};
 use mintcode_core::ports::Clock;
@@ -27,6 +29,7 @@ impl Sources {
                 address: self.cap("address")?,
                 sku: self.cap("sku")?,
             },
+            guesses: self.guesses()?,
             deny: self.deny_list()?,
             screening: self.screening()?,
             rates: self.rates()?,
@@ -49,6 +52,14 @@ impl Sources {
     fn cap(&self, of: &str) -> Result<Cap, Failure> {
         let number = |per: &str| self.required(&format!("limits.{of}_per_{per}"));
         Ok(Cap { per_hour: number("hour")?, per_day: number("day")? })
+    }
+
+    fn guesses(&self) -> Result<GuessQuotas, Failure> {
+        let quota = |of: &str| {
+            let most = self.required(&format!("limits.wrong_codes_{of}_per_minute"))?;
+            Ok::<_, Failure>(Quota::new(most, Duration::from_mins(1)))
+        };
+        Ok(GuessQuotas { session: quota("session")?, address: quota("address")?, all: quota("all")? })
     }
 
     /// What is not served.

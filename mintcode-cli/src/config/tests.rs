@@ -127,8 +127,9 @@ fn the_example_has_every_key_and_loads_with_and_without_those_that_have_no_defau
 }
 
 fn assert_same(rules: &Rules, expected: &Rules) {
-    let Rules { health, caps, deny, screening, rates, retention } = rules;
+    let Rules { health, caps, guesses, deny, screening, rates, retention } = rules;
     assert_eq!((health, caps, rates), (&expected.health, &expected.caps, &expected.rates));
+    assert_eq!(guesses, &expected.guesses);
     assert_eq!(retention, &expected.retention);
     assert_eq!(deny, &expected.deny);
     assert!(screening.patterns().eq(expected.screening.patterns()));

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::driver::Driver;
+use super::guesses::Guesses;
 use super::issuer::Issuer;
 use super::journal::{Journal, persist};
 use super::notices::Notices;
@@ -20,10 +21,12 @@ use super::steady::SteadyClock;
 use super::supplier_desk::{Chain, SupplierDesk};
 use super::support::Support;
 use super::worker::{Command, Orders};
+use crate::guessing::LocalLimits;
 use crate::ids::SupplierName;
 use crate::money::Currency;
 use crate::ports::{
-    AlertSink, Alerts, Catalogue, Clock, Entropy, Orphans, Reports, Storage, Supplier, Vouchers, Workers,
+    AlertSink, Alerts, Catalogue, Clock, Entropy, Limits, Orphans, Reports, Storage, Supplier, Vouchers,
+    Workers,
 };
 use crate::redemption::Timing;
 use crate::rules::Rules;
@@ -60,6 +63,7 @@ pub struct EngineBuilder {
     timing: Timing,
     rules: Rules,
     sink: Option<Arc<dyn AlertSink>>,
+    limits: Option<Arc<dyn Limits>>,
     is_alone: bool,
     suppliers: BTreeMap<SupplierName, Configured>,
 }
@@ -123,6 +127,7 @@ impl Engine {
             timing: Timing::default(),
             rules: Rules::default(),
             sink: None,
+            limits: None,
             is_alone: false,
             suppliers: BTreeMap::new(),
         }
@@ -284,6 +289,13 @@ impl EngineBuilder {
         self
     }
 
+    /// Who counts wrong codes, where several processes serve; this process alone unless set.
+    #[must_use]
+    pub fn limits(mut self, limits: Arc<dyn Limits>) -> Self {
+        self.limits = Some(limits);
+        self
+    }
+
     /// Promises that no other engine works on the storage while this one does: what earlier ones left is taken over at once
     /// instead of after [`Timing::worker_ttl`].
     #[must_use]
@@ -328,6 +340,7 @@ impl EngineBuilder {
         let steady = Arc::clone(&clock) as Arc<dyn Clock>;
         let (sender, commands) = mpsc::channel(QUEUE);
         let rules = Arc::new(self.rules);
+        let limits = self.limits.unwrap_or_else(|| Arc::new(LocalLimits::default()));
         let driver = Arc::new(Driver {
             journal: Journal::new(
                 Arc::clone(&self.storage),
@@ -359,6 +372,7 @@ impl EngineBuilder {
             post: Arc::clone(&post),
             commands: sender,
             labels: Mutex::new(Labels::default()),
+            guesses: Guesses::new(limits, rules.guesses),
         });
         let issuer = Issuer {
             vouchers: self.vouchers,

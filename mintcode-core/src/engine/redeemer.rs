@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, watch};
 
 use super::driver::Driver;
+use super::guesses::{Guesser, Guesses};
 use super::notices::Notices;
 use super::post::Post;
 use super::worker::Command;
@@ -38,6 +39,7 @@ pub(super) struct Inner {
     pub(super) post: Arc<Post>,
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) labels: Mutex<Labels>,
+    pub(super) guesses: Guesses,
 }
 
 /// The labels that codes may carry, with when they were read.
@@ -73,6 +75,12 @@ pub enum RedeemError {
     /// Malformed, unknown, foreign or forged: told apart by nobody.
     #[error("not a voucher")]
     Invalid,
+    /// As [`RedeemError::Invalid`], and one of too many of them lately.
+    #[error("not a voucher, after too many others")]
+    TooManyGuesses {
+        /// How long until another wrong code is answered.
+        retry_after: Duration,
+    },
     /// The voucher is real, but not now, or not for this holder.
     #[error(transparent)]
     Refused(Refusal),
@@ -132,8 +140,27 @@ impl Redeemer {
 
     /// Begins a redemption of the voucher with this code, or finds the one the same holder began.
     pub async fn redeem(&self, code: &str, proof: Proof<'_>) -> Result<Redeemed, RedeemError> {
-        let hashes = self.genuine(code).await?.ok_or(RedeemError::Invalid)?;
-        self.begin(BeginBy::Code(hashes), self.holder(proof), proof.address).await
+        let begun = match self.genuine(code).await? {
+            Some(hashes) => self.begin(BeginBy::Code(hashes), self.holder(proof), proof.address).await,
+            None => Err(RedeemError::Invalid),
+        };
+        match begun {
+            Err(RedeemError::Invalid) => Err(self.wrong(proof).await),
+            begun => begun,
+        }
+    }
+
+    /// Counts a wrong code, and says what to answer.
+    async fn wrong(&self, proof: Proof<'_>) -> RedeemError {
+        let guesser = Guesser { session: self.holder(proof).session, address: self.address(proof.address) };
+        match self.0.guesses.wrong(&guesser, self.0.clock.now()).await {
+            Some(retry_after) => RedeemError::TooManyGuesses { retry_after },
+            None => RedeemError::Invalid,
+        }
+    }
+
+    fn address(&self, address: Option<&str>) -> Option<HolderKey> {
+        address.map(|address| HolderKey::new(&self.0.keys.hmac("address", address.as_bytes())))
     }
 
     /// Begins another redemption of the voucher of `id`, which failed or was cancelled.
@@ -157,7 +184,7 @@ impl Redeemer {
         let begin = Begin {
             by,
             holder,
-            address: address.map(|address| HolderKey::new(&self.0.keys.hmac("address", address.as_bytes()))),
+            address: self.address(address),
             rules: Arc::clone(&self.0.driver.rules),
             id: RedemptionId::draw(&*self.0.entropy),
             owner: self.0.post.worker(),

@@ -44,6 +44,7 @@ pub mod sources;
 mod stage;
 pub mod trails;
 pub mod velocity;
+pub mod walks;
 pub mod wishes;
 pub mod withholding;
 pub mod workers;
@@ -362,6 +363,9 @@ macro_rules! storage_conformance {
                 nothing_is_released_for_a_voucher_that_was_taken_back,
                 a_withheld_message_goes_on_being_settled,
             ;
+            walks:
+                random_steps_end_where_memory_ends,
+            ;
         }
     };
 }
@@ -429,6 +433,7 @@ mod tests {
             include_str!("conformance/wishes.rs"),
             include_str!("conformance/replacing.rs"),
             include_str!("conformance/withholding.rs"),
+            include_str!("conformance/purging.rs"),
         ];
         let cases = groups
             .iter()

@@ -1,7 +1,10 @@
 //! How often a customer may begin, what is not served, and when a plan may be tried again.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::Method;
+use mintcode_core::guessing::{GuessQuotas, Quota};
 use mintcode_core::responsible::DenyList;
 use mintcode_core::rules::Rules;
 use mintcode_core::testing::Line;
@@ -37,7 +40,7 @@ async fn a_customer_who_begins_too_many_is_told_for_how_long() {
     let other = shop.redeem(&codes[3], &[]).await;
     assert_eq!(other.status, 202, "somebody else is not held back");
 
-    tokio::time::sleep(std::time::Duration::from_secs(wait)).await;
+    tokio::time::sleep(Duration::from_secs(wait)).await;
     assert_eq!(shop.redeem(&codes[2], &own).await.status, 202);
     let daily = shop.redeem(&codes[4], &[("cookie", &cookie), ("accept-language", "zh")]).await;
     let problem = daily.problem(429, "daily-limit");
@@ -46,10 +49,36 @@ async fn a_customer_who_begins_too_many_is_told_for_how_long() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_posts_too_many_wrong_codes_waits_and_a_good_one_is_served_all_the_same() {
+    let a_minute = |most| Quota::new(most, Duration::from_mins(1));
+    let quotas = GuessQuotas { session: a_minute(2), address: a_minute(3), all: a_minute(1_000) };
+    let shop = Shop::of(capped(|rules| rules.guesses = quotas)).await;
+    let good = shop.mint_one().await;
+    let cookie = shop.get("/").await.cookie();
+    let own = [("cookie", cookie.as_str())];
+    for wrong in ["no code", ""] {
+        shop.redeem(wrong, &own).await.problem(404, "voucher-invalid");
+    }
+    let answer = shop.redeem("0000", &own).await;
+    assert_eq!(answer.header("retry-after"), Some("30"));
+    let problem = answer.problem(429, "too-many-requests");
+    assert_eq!((&problem["retryable"], &problem["retry_after"]), (&json!(true), &json!(30)));
+    let form = shop.form("/redeem", "code=0000", &own).await;
+    assert_eq!((form.status.as_u16(), form.header("retry-after")), (429, Some("30")));
+    assert_eq!(shop.redeem(&good, &own).await.status, 202);
+
+    // Whoever leaves the cookie at home is counted by address.
+    shop.redeem("0000", &[]).await.problem(429, "too-many-requests");
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    shop.redeem("0000", &[]).await.problem(404, "voucher-invalid");
+    shop.redeem("0000", &[]).await.problem(429, "too-many-requests");
+}
+
+#[tokio::test(start_paused = true)]
 async fn another_try_counts_for_its_customer_too() {
     let mut setup = capped(|rules| rules.caps.session = Cap { per_hour: 1, per_day: 9 });
     setup.line = silent();
-    setup.sku.policy.cooldown = std::time::Duration::ZERO;
+    setup.sku.policy.cooldown = Duration::ZERO;
     let shop = Shop::of(setup).await;
     let code = shop.mint_one().await;
     let first = shop.redeem(&code, &[]).await;
@@ -154,7 +183,7 @@ async fn with_every_plan_off_by_itself_the_next_probe_is_told() {
     assert!(source["until"].is_string(), "{source}");
 
     shop.supplier.stock(COUNTRY, OPERATOR, Line::default());
-    tokio::time::sleep(std::time::Duration::from_secs(wait)).await;
+    tokio::time::sleep(Duration::from_secs(wait)).await;
     let id = shop.redeem(&code, &[]).await.id();
     shop.until(&id, "delivered").await;
     let attempt = shop.lookup(&code).await["redemptions"][0]["attempts"][0].clone();

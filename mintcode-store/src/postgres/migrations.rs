@@ -14,7 +14,10 @@ use crate::rows::{Row, hex};
 use crate::vault::{Secrets, Vault, VaultError, WrappedKey};
 
 /// Every migration ever released, by number from 1. A released file never changes.
-const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/postgres/0001_first.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../migrations/postgres/0001_first.sql"),
+    include_str!("../../migrations/postgres/0002_limits.sql"),
+];
 
 /// The oldest server that has all that is asked of it.
 const OLDEST_SERVER: i32 = 150_000;

@@ -17,7 +17,7 @@ use tokio::sync::broadcast;
 
 use super::connection::Connection;
 use super::transaction::{execute, row, rows};
-use super::{PostgresStore, begin, catalogue, counters, outlook, ownership, purge, vouchers};
+use super::{PostgresStore, begin, catalogue, counters, limits, outlook, ownership, purge, vouchers};
 use crate::columns::{sealed_item, size};
 use crate::rows::{RedemptionRow, Row, count};
 use crate::vault::Vault;
@@ -232,6 +232,7 @@ impl Storage for PostgresStore {
     async fn forget_idle(&self, now: DateTime<Utc>) -> Result<u64, StorageError> {
         let forgotten = self.database.write(move |connection| async move {
             vouchers::sum_up_counts(&connection).await?;
+            limits::forget_idle(&connection).await?;
             counters::forget_idle(&connection, now).await
         });
         forgotten.await

@@ -6,6 +6,7 @@
 
 mod batches;
 mod crowd;
+mod limits;
 mod notices;
 mod opening;
 mod plans;
@@ -16,6 +17,7 @@ mod sealed;
 mod server;
 mod stage;
 mod trouble;
+mod walks;
 
 mod conformance {
     mintcode_core::storage_conformance!(crate::server::fresh_store());

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use mintcode_core::guessing::{GuessQuotas, Quota};
 use mintcode_core::health::HealthRules;
 use mintcode_core::money::{Amount, Currency};
 use mintcode_core::responsible::Reason;
@@ -97,6 +98,9 @@ address_per_hour = 3
 address_per_day = 4
 sku_per_hour = 5
 sku_per_day = 6
+wrong_codes_session_per_minute = 8
+wrong_codes_address_per_minute = 9
+wrong_codes_all_per_minute = 10
 give_backs = 7
 rating_floor = "90.5"
 [alerts]
@@ -124,6 +128,8 @@ patterns = ['\bcredit \d{2,4}\b']
     assert_eq!(rules.health, expected);
     let cap = |per_hour, per_day| Cap { per_hour, per_day };
     assert_eq!(rules.caps, Caps { session: cap(1, 2), address: cap(3, 4), sku: cap(5, 6) });
+    let quota = |most| Quota::new(most, Duration::from_mins(1));
+    assert_eq!(rules.guesses, GuessQuotas { session: quota(8), address: quota(9), all: quota(10) });
     assert_eq!(rules.deny.service("acmechat"), Some(Reason::Operator));
     assert_eq!((rules.deny.service("paypal"), rules.deny.country("Atlantis")), (None, true));
     assert_eq!(rules.screening.patterns().collect::<Vec<_>>(), ["operator-1"]);
