@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 #[path = "support/command.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
 mod command;
 
 use std::path::Path;
@@ -94,7 +95,7 @@ async fn kill_when(mut mint: Child, mut is_half_way: impl AsyncFnMut() -> bool) 
 async fn a_mint_into_a_file_that_is_killed_leaves_nothing_to_be_seen() {
     let place = Place::new("sqlite:mintcode.db");
     let raw = Connection::open(place.path().join("mintcode.db")).unwrap();
-    let count = |table: &str| -> u64 {
+    let count = |table: &str| -> i64 {
         raw.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
     };
     kill_when(place.begin_to_mint(), async || count("voucher") > 0).await;

@@ -13,6 +13,8 @@
 
 mod books;
 mod columns;
+#[cfg_attr(not(feature = "crash-points"), path = "crash_point/none.rs")]
+mod crash_point;
 mod database_url;
 mod examine;
 #[cfg(feature = "postgres")]

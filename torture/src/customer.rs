@@ -40,7 +40,7 @@ pub(crate) struct Customers {
     wanted: usize,
 }
 
-/// Tells when enough customers came to an end.
+/// Tells when enough redemptions came to an end.
 pub(crate) struct Served {
     served: watch::Receiver<usize>,
     wanted: usize,
@@ -67,9 +67,11 @@ impl Customers {
                 while !*left.borrow() {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     let Some(code) = shop.codes.get(number) else { break };
-                    let customer = Customer { shop: &shop, number, left: left.clone() };
-                    receipts.push(customer.redeem(code).await);
-                    count.send_modify(|served| *served += 1);
+                    let (http, address) = (shop.http.clone(), shop.address.clone());
+                    let customer = Customer { http, address, number, left: left.clone() };
+                    let receipt = customer.redeem(code).await;
+                    count.send_modify(|redemptions| *redemptions += receipt.redemptions.len());
+                    receipts.push(receipt);
                 }
                 receipts
             });
@@ -92,10 +94,14 @@ impl Customers {
     }
 }
 
-struct Customer<'a> {
-    shop: &'a Shop,
-    number: usize,
-    left: watch::Receiver<bool>,
+/// One customer, whose number decides what it wants.
+pub(crate) struct Customer {
+    pub(crate) http: reqwest::Client,
+    /// Where the server is.
+    pub(crate) address: String,
+    pub(crate) number: usize,
+    /// Whether everything is well again, so that patience ends some time.
+    pub(crate) left: watch::Receiver<bool>,
 }
 
 /// How one redemption ended.
@@ -106,8 +112,9 @@ enum End {
     Over,
 }
 
-impl Customer<'_> {
-    async fn redeem(mut self, code: &str) -> Receipt {
+impl Customer {
+    /// Redeems `code` until it has brought a code, or nothing more is to be had with it.
+    pub(crate) async fn redeem(mut self, code: &str) -> Receipt {
         let mut receipt = Receipt::default();
         for attempt in 0..TRIES {
             let Some(id) = self.begin(code, &mut receipt).await else { break };
@@ -133,8 +140,8 @@ impl Customer<'_> {
     /// Posts the code until there is a redemption, now and then from two windows at once.
     async fn begin(&mut self, code: &str, receipt: &mut Receipt) -> Option<String> {
         let post = || {
-            let url = format!("http://{}/redeem", self.shop.address);
-            self.ask(self.shop.http.post(url).json(&json!({ "code": code })))
+            let url = format!("http://{}/redeem", self.address);
+            self.ask(self.http.post(url).json(&json!({ "code": code })))
         };
         let mut patience = Patience::new(&self.left);
         while patience.lasts() {
@@ -168,11 +175,11 @@ impl Customer<'_> {
     }
 
     async fn follow(&mut self, id: &str, wish: Option<&str>, receipt: &mut Receipt) -> End {
-        let url = format!("http://{}/redeem/{id}", self.shop.address);
+        let url = format!("http://{}/redeem/{id}", self.address);
         let mut wish = wish;
         let mut patience = Patience::new(&self.left);
         while patience.lasts() {
-            let request = self.shop.http.get(&url).header("Prefer", "wait=1");
+            let request = self.http.get(&url).header("Prefer", "wait=1");
             let Some((StatusCode::OK, now)) = self.ask(request).await else {
                 sleep(PAUSE).await;
                 continue;
@@ -192,7 +199,7 @@ impl Customer<'_> {
                 Some("waiting_sms") => {
                     if let Some(wish) = wish.take() {
                         // Whatever the answer is, and if there is none.
-                        self.ask(self.shop.http.post(format!("{url}/{wish}"))).await;
+                        self.ask(self.http.post(format!("{url}/{wish}"))).await;
                     }
                 }
                 _ => {}

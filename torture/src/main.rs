@@ -5,14 +5,26 @@ use std::process::ExitCode;
 
 use torture::{Error, Plan, torture};
 
-const USAGE: &str = "usage: torture --binary FILE [--kills N] [--stalls N] [--redemptions N] [--seed N]";
+const USAGE: &str =
+    "usage: torture --binary FILE [--postgres-cluster FILE] [--kills N] [--stalls N] [--restarts N]
+               [--redemptions N] [--seed N]";
 
 fn plan(mut arguments: impl Iterator<Item = String>) -> Result<Plan, Error> {
-    let mut plan = Plan { binary: PathBuf::new(), seed: 1, kills: 100, stalls: 10, redemptions: 1_000 };
+    let mut plan = Plan {
+        binary: PathBuf::new(),
+        cluster: None,
+        seed: 1,
+        kills: 100,
+        stalls: 10,
+        restarts: 3,
+        redemptions: 1_000,
+    };
     while let Some(name) = arguments.next() {
         let value = arguments.next().ok_or(USAGE)?;
         match &*name {
             "--binary" => plan.binary = value.into(),
+            "--postgres-cluster" => plan.cluster = Some(value.into()),
+            "--restarts" => plan.restarts = value.parse()?,
             "--kills" => plan.kills = value.parse()?,
             "--stalls" => plan.stalls = value.parse()?,
             "--redemptions" => plan.redemptions = value.parse()?,
@@ -40,6 +52,9 @@ async fn main() -> ExitCode {
             println!("{:>10}  seconds", report.took.as_secs());
             for violation in &report.violations {
                 println!("{violation}");
+            }
+            for path in &report.kept {
+                println!("kept: {}", path.display());
             }
             println!("{} violations", report.violations.len());
             if report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -33,6 +33,11 @@ impl Process {
         Ok(Self { child, url })
     }
 
+    /// Whether it ended though nobody killed it.
+    pub(crate) fn has_ended(&mut self) -> Result<bool, Error> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
     /// Ends it as `kill -9` does.
     pub(crate) async fn kill(&mut self) -> Result<(), Error> {
         Ok(self.child.kill().await?)

@@ -1,20 +1,25 @@
 //! A shop to torture: a simulated supplier that misbehaves, SKUs, vouchers, and a server that is started again and again.
 
+use std::fs::File;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::books::Books;
+use crate::cluster::Cluster;
 use crate::process::Process;
+use crate::proxy::{Proxy, Upstream};
 use crate::tables::Tables;
 use crate::{Error, Plan};
 
-const SECRET: &str = "a voucher secret for the torture only";
-const KEY: &str = "the supplier's key";
+pub(crate) const SECRET: &str = "a voucher secret for the torture only";
+pub(crate) const KEY: &str = "the supplier's key";
 
 const CONFIG: &str = r#"
 [supplier]
@@ -130,12 +135,24 @@ const FAULTS: [(&str, f64); 14] = [
     ("sms_without_code", 0.02),
 ];
 
-/// A shop, but for its server.
+/// Processes that serve together on PostgreSQL: an API and three workers.
+const PROCESSES: usize = 4;
+
+/// How often a process is started that does not get through to its database or its supplier.
+const STARTS: u32 = 20;
+
+/// A shop, but for its servers.
 pub(crate) struct Shop {
     directory: TempDir,
-    binary: std::path::PathBuf,
+    binary: PathBuf,
     simulator: Process,
-    /// Where the server listens, whenever it does.
+    /// The database, where it is not a file.
+    pub(crate) cluster: Option<Cluster>,
+    /// Between the servers and the supplier.
+    pub(crate) to_supplier: Proxy,
+    /// Between the servers and PostgreSQL.
+    pub(crate) to_database: Option<Proxy>,
+    /// Where the server of customers listens, whenever it does.
     pub(crate) address: String,
     pub(crate) http: reqwest::Client,
     /// The vouchers that are sold: code by code.
@@ -161,12 +178,22 @@ impl Shop {
         let mut simulate = command(&binary, directory.path(), &arguments);
         simulate.env("MINTCODE_SUPPLIER_API_KEY", KEY).env("MINTCODE_LOG", "error");
         let simulator = Process::start(simulate).await?;
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        let to_supplier = Proxy::open(Upstream::Tcp(host(&simulator.url)?.to_owned()), plan.seed).await?;
+        let (mut cluster, mut to_database) = (None, None);
+        if let Some(script) = &plan.cluster {
+            let started = Cluster::start(&std::path::absolute(script)?).await?;
+            // Another link, another seed.
+            to_database = Some(Proxy::open(Upstream::Unix(started.socket()), plan.seed + 1).await?);
+            cluster = Some(started);
+        }
         let mut shop = Self {
             directory,
             binary,
             simulator,
-            address,
+            cluster,
+            to_supplier,
+            to_database,
+            address: free_address(plan.seed)?,
             http,
             codes: Vec::new(),
             faults: AtomicU64::new(0),
@@ -191,6 +218,9 @@ impl Shop {
             .env("MINTCODE_ADMIN_API_KEY", "an admin key")
             .env("MINTCODE_SUPPLIER_URL", &self.simulator.url)
             .env("MINTCODE_SUPPLIER_API_KEY", KEY);
+        if let Some(cluster) = &self.cluster {
+            command.env("MINTCODE_DATABASE_URL", &cluster.url);
+        }
         command
     }
 
@@ -202,15 +232,46 @@ impl Shop {
         Ok(String::from_utf8(output.stdout)?)
     }
 
-    /// Starts a server.
-    pub(crate) async fn serve(&self) -> Result<Process, Error> {
-        let mut command = self.command(&["serve", "--json", "--listen", &self.address]);
-        command.env("MINTCODE_LOG", "error").stderr(std::process::Stdio::null());
-        Process::start(command).await
+    /// Processes that serve together.
+    pub(crate) fn places(&self) -> usize {
+        if self.cluster.is_some() { PROCESSES } else { 1 }
     }
 
-    /// Lets the supplier behave from now on.
+    /// Starts the process of that place, again and again where it does not get through. Customers come to the first one.
+    pub(crate) async fn serve(&self, place: usize) -> Result<Process, Error> {
+        let mut tries = 1;
+        loop {
+            match Process::start(self.server(place)?).await {
+                Err(_) if tries < STARTS => tries += 1,
+                started => return started,
+            }
+        }
+    }
+
+    fn server(&self, place: usize) -> Result<Command, Error> {
+        let (role, address) = match (&self.cluster, place) {
+            (None, _) => ("all", &*self.address),
+            (Some(_), 0) => ("api", &*self.address),
+            (Some(_), _) => ("worker", "127.0.0.1:0"),
+        };
+        let mut command = self.command(&["serve", "--json", "--role", role, "--listen", address]);
+        let simulator = &self.simulator.url;
+        let supplier = simulator.replace(host(simulator)?, &self.to_supplier.address.to_string());
+        command.env("MINTCODE_SUPPLIER_URL", supplier);
+        if let Some(link) = &self.to_database {
+            let url = format!("postgres://mintcode@{}/postgres", link.address);
+            command.env("MINTCODE_DATABASE_URL", url);
+        }
+        let log = self.directory.path().join(format!("server-{place}.log"));
+        let log = File::options().create(true).append(true).open(log)?;
+        command.env("MINTCODE_LOG", "warn").stderr(log);
+        Ok(command)
+    }
+
+    /// Lets the supplier and the links behave from now on.
     pub(crate) async fn calm_down(&self) -> Result<(), Error> {
+        self.to_supplier.calm_down();
+        self.to_database.iter().for_each(Proxy::calm_down);
         let faults = self.simulator.url.replace("/v1", "/sim/faults");
         let armed: Vec<Armed> = serde_json::from_str(&self.http.get(&faults).send().await?.text().await?)?;
         self.faults.store(armed.iter().map(|fault| fault.struck).sum(), Ordering::Relaxed);
@@ -224,8 +285,29 @@ impl Shop {
         Ok(Books { faults: self.faults.load(Ordering::Relaxed), ..books })
     }
 
-    pub(crate) fn tables(&self) -> Result<Tables, Error> {
-        Tables::of_sqlite(&self.directory.path().join("mintcode.db"))
+    pub(crate) async fn tables(&self) -> Result<Tables, Error> {
+        match &self.cluster {
+            Some(cluster) => Tables::of_postgres(&cluster.url).await,
+            None => Tables::of_sqlite(&self.directory.path().join("mintcode.db")),
+        }
+    }
+
+    /// Lets what lost its owner too often be driven again, as an operator does once all is well. Tells how many there were.
+    pub(crate) async fn resume(&self) -> Result<u64, Error> {
+        let mut resumed = 0;
+        for row in self.tables().await?.redemptions.iter().filter(|row| row.is_quarantined) {
+            self.run(&["redemption", "resume", &row.id]).await?;
+            resumed += 1;
+        }
+        Ok(resumed)
+    }
+
+    /// Leaves its files where they are, to be looked at, and tells where that is.
+    pub(crate) fn keep(&mut self) -> Vec<PathBuf> {
+        self.directory.disable_cleanup(true);
+        let mut kept = vec![self.directory.path().to_owned()];
+        kept.extend(self.cluster.as_mut().map(|cluster| cluster.keep().to_owned()));
+        kept
     }
 }
 
@@ -234,8 +316,24 @@ struct Armed {
     struck: u64,
 }
 
+/// Host and port of `url`.
+fn host(url: &str) -> Result<&str, Error> {
+    let rest = url.strip_prefix("http://").ok_or("a simulator without an address")?;
+    Ok(rest.split('/').next().unwrap_or(rest))
+}
+
+/// An address that nobody listens on. Its port is none that the system gives to outgoing connections: a server that is
+/// started again would now and then find it taken.
+pub(crate) fn free_address(seed: u64) -> Result<String, Error> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed ^ u64::from(std::process::id()));
+    let ports = std::iter::repeat_with(|| rng.random_range(10_000..30_000_u16)).take(100);
+    let mut addresses = ports.map(|port| format!("127.0.0.1:{port}"));
+    let free = addresses.find(|address| TcpListener::bind(address).is_ok());
+    Ok(free.ok_or("no port is free")?)
+}
+
 /// The binary in `directory`, with nothing of this shell's configuration.
-fn command(binary: &Path, directory: &Path, arguments: &[&str]) -> Command {
+pub(crate) fn command(binary: &Path, directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(binary);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MINTCODE_")) {
         command.env_remove(name);

@@ -5,6 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags, Row};
 
 use crate::Error;
+use crate::cluster::connect;
 
 /// Everything the auditor looks at. Times are microseconds since 1970.
 pub(crate) struct Tables {
@@ -31,6 +32,8 @@ pub(crate) struct RedemptionRow {
     pub(crate) status: String,
     pub(crate) is_at_rest: bool,
     pub(crate) epoch: i64,
+    /// Whether it lost its owner so often that it waits for the operator.
+    pub(crate) is_quarantined: bool,
 }
 
 pub(crate) struct AttemptRow {
@@ -68,7 +71,7 @@ impl Tables {
                 Ok(VoucherRow { hash: row.get(0)?, state: row.get(1)?, tries: row.get(2)?, buys: row.get(3)? })
             })?,
             redemptions: all.rows(
-                "SELECT id, hex(voucher), status, is_at_rest, epoch FROM redemption",
+                "SELECT id, hex(voucher), status, is_at_rest, epoch, is_quarantined FROM redemption",
                 |row| {
                     Ok(RedemptionRow {
                         id: row.get(0)?,
@@ -76,6 +79,7 @@ impl Tables {
                         status: row.get(2)?,
                         is_at_rest: row.get(3)?,
                         epoch: row.get(4)?,
+                        is_quarantined: row.get(5)?,
                     })
                 },
             )?,
@@ -102,6 +106,70 @@ impl Tables {
                 Ok((row.get(0)?, row.get(1)?))
             })?,
         })
+    }
+}
+
+impl Tables {
+    /// Reads a PostgreSQL database that servers may use.
+    pub(crate) async fn of_postgres(url: &str) -> Result<Self, Error> {
+        let client = connect(url).await?;
+        // All of it as it is at one moment.
+        client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
+        let mut tables = Self {
+            vouchers: Vec::new(),
+            redemptions: Vec::new(),
+            attempts: Vec::new(),
+            claims: Vec::new(),
+            orphans: Vec::new(),
+            costs: Vec::new(),
+            counted: Vec::new(),
+        };
+        let sql = "SELECT encode(hash, 'hex'), state, tries::bigint, buys::bigint FROM voucher";
+        for row in client.query(sql, &[]).await? {
+            tables.vouchers.push(VoucherRow {
+                hash: row.try_get(0)?,
+                state: row.try_get(1)?,
+                tries: row.try_get(2)?,
+                buys: row.try_get(3)?,
+            });
+        }
+        let sql =
+            "SELECT id, encode(voucher, 'hex'), status, is_at_rest, epoch, is_quarantined FROM redemption";
+        for row in client.query(sql, &[]).await? {
+            tables.redemptions.push(RedemptionRow {
+                id: row.try_get(0)?,
+                voucher: row.try_get(1)?,
+                status: row.try_get(2)?,
+                is_at_rest: row.try_get(3)?,
+                epoch: row.try_get(4)?,
+                is_quarantined: row.try_get(5)?,
+            });
+        }
+        for row in client.query("SELECT redemption, number, order_id, outcome FROM attempt", &[]).await? {
+            tables.attempts.push(AttemptRow {
+                redemption: row.try_get(0)?,
+                number: row.try_get(1)?,
+                order: row.try_get(2)?,
+                outcome: row.try_get(3)?,
+            });
+        }
+        for row in client.query("SELECT order_id, redemption FROM claim", &[]).await? {
+            tables.claims.push(ClaimRow { order: row.try_get(0)?, redemption: row.try_get(1)? });
+        }
+        for row in client.query("SELECT order_id, settled_at IS NOT NULL FROM orphan", &[]).await? {
+            tables.orphans.push(OrphanRow { order: row.try_get(0)?, is_settled: row.try_get(1)? });
+        }
+        let sql =
+            "SELECT order_id, sum(CASE kind WHEN 'charge' THEN amount WHEN 'refund' THEN -amount ELSE 0 END)::bigint
+             FROM ledger WHERE book = 'cost' AND order_id <> '' GROUP BY order_id";
+        for row in client.query(sql, &[]).await? {
+            tables.costs.push(CostRow { order: row.try_get(0)?, cost: row.try_get(1)? });
+        }
+        let sql = "SELECT state, sum(vouchers)::bigint FROM batch_count GROUP BY state";
+        for row in client.query(sql, &[]).await? {
+            tables.counted.push((row.try_get(0)?, row.try_get(1)?));
+        }
+        Ok(tables)
     }
 }
 

@@ -10,6 +10,7 @@ use super::redemptions::{Claimant, claimant};
 use super::transaction::{execute, row};
 use super::{alerts, books, outlook, vouchers};
 use crate::columns::{size, standing};
+use crate::crash_point::Stored;
 use crate::rows::{Row, count, json, micros};
 use crate::vault::Vault;
 
@@ -38,6 +39,11 @@ impl PreparedCommit {
 
     pub(super) fn commit(&self) -> &Commit {
         &self.commit
+    }
+
+    /// What is stored, in words.
+    pub(super) fn stored(&self) -> Stored {
+        Stored::change(&self.commit)
     }
 
     /// The redemption's id.

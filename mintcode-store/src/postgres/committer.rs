@@ -160,7 +160,11 @@ async fn store_together(
 ) -> Result<Vec<Result<(), StorageError>>, StorageError> {
     let transaction = database.begin("BEGIN").await?;
     match store_each(&transaction, changes).await {
-        Ok(stored) => commit(&transaction).await.map(|()| stored),
+        Ok(done) => {
+            let done_changes = changes.iter().zip(&done).filter(|(_, done)| done.is_ok());
+            let stored: Vec<_> = done_changes.map(|(change, _)| change.stored()).collect();
+            commit(&transaction, &stored).await.map(|()| done)
+        }
         Err(error) => {
             roll_back(&transaction).await;
             Err(error)

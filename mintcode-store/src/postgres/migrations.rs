@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::connection::{Connection, Database};
 use super::durability::{Durability, Shortcoming};
 use super::transaction::{commit, roll_back};
+use crate::crash_point::Stored;
 use crate::rows::{Row, hex};
 use crate::vault::{Secrets, Vault, VaultError, WrappedKey};
 
@@ -77,7 +78,7 @@ pub(super) async fn run(
     let transaction = database.begin("BEGIN").await?;
     match migrate(&transaction, secrets, rewrap).await {
         Ok(migrated) => {
-            commit(&transaction).await?;
+            commit(&transaction, &[Stored::called("migrations")]).await?;
             Ok(migrated)
         }
         Err(error) => {

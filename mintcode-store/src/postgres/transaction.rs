@@ -8,6 +8,7 @@ use tokio_postgres::error::{DbError, Severity, SqlState};
 use tokio_postgres::types::ToSql;
 
 use super::connection::{Connection, Database, Lent};
+use crate::crash_point::{self, Stored};
 use crate::rows::Row;
 
 /// How often a transaction is run that others keep getting in the way of.
@@ -43,7 +44,8 @@ impl Database {
         E: std::error::Error + From<StorageError> + Send + 'static,
     {
         let database = self.clone();
-        let running = tokio::spawn(async move { database.run("BEGIN", work).await });
+        let stored = Stored::by(&work);
+        let running = tokio::spawn(async move { database.run("BEGIN", &[stored], work).await });
         running.await.unwrap_or_else(|panic| Err(StorageError::Unknown(Box::new(Panicked(panic))).into()))
     }
 
@@ -53,7 +55,7 @@ impl Database {
         W: Fn(Transaction) -> F + Send + Sync,
         F: Future<Output = Result<T, StorageError>> + Send,
     {
-        self.run("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY", work).await
+        self.run("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY", &[], work).await
     }
 
     /// A connection on which `begin` was run.
@@ -74,7 +76,7 @@ impl Database {
         }
     }
 
-    async fn run<T, E, W, F>(&self, begin: &str, work: W) -> Result<T, E>
+    async fn run<T, E, W, F>(&self, begin: &str, stored: &[Stored], work: W) -> Result<T, E>
     where
         W: Fn(Transaction) -> F + Send + Sync,
         F: Future<Output = Result<T, E>> + Send,
@@ -88,7 +90,7 @@ impl Database {
                     roll_back(&transaction).await;
                     return Ok(done);
                 }
-                Ok(done) => match commit(&transaction).await {
+                Ok(done) => match commit(&transaction, stored).await {
                     Ok(()) => return Ok(done),
                     Err(error) => E::from(error),
                 },
@@ -106,10 +108,12 @@ impl Database {
     }
 }
 
-/// Ends the transaction; [`StorageError::Unknown`] where nobody can say how it ended.
-pub(super) async fn commit(transaction: &Lent) -> Result<(), StorageError> {
+/// Ends the transaction, which stores what is `stored`; [`StorageError::Unknown`] where nobody can say how it ended.
+pub(super) async fn commit(transaction: &Lent, stored: &[Stored]) -> Result<(), StorageError> {
+    crash_point::before_commit(stored);
     match transaction.batch_execute("COMMIT").await {
         Ok(()) => {
+            crash_point::after_commit(stored);
             transaction.clean();
             Ok(())
         }

@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use super::redemptions::{Claimant, claimant, execute, row};
 use super::{alerts, books, outlook, vouchers};
 use crate::columns::{size, standing};
+use crate::crash_point::Stored;
 use crate::rows::{Row, count, json, micros};
 use crate::vault::Vault;
 
@@ -34,6 +35,11 @@ impl PreparedCommit {
             choice: commit.choice.as_ref().map(|choice| choice.text()),
             commit,
         })
+    }
+
+    /// What is stored, in words.
+    pub(super) fn stored(&self) -> Stored {
+        Stored::change(&self.commit)
     }
 
     pub(super) fn store(&self, connection: &Connection) -> Result<(), StorageError> {

@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use sha2::{Digest, Sha256};
 
 use super::earlier;
+use crate::crash_point::{self, Stored};
 use crate::rows::{Row, hex};
 use crate::vault::{Secrets, Vault, VaultError, WrappedKey};
 
@@ -103,7 +104,10 @@ pub(super) fn run(
     if !applied.is_empty() && !applied.contains_key(&RULES) {
         earlier::book(&transaction, &vault).map_err(MigrationError::Earlier)?;
     }
+    let stored = [Stored::called("migrations")];
+    crash_point::before_commit(&stored);
     transaction.commit()?;
+    crash_point::after_commit(&stored);
     if is_sealed_now {
         // The log still has what was stored openly, until it is folded in and cut. A reader may keep it from that; then
         // the server's end does it.

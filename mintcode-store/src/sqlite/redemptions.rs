@@ -32,7 +32,8 @@ impl Storage for SqliteStore {
     async fn commit(&self, commit: Commit) -> Result<(), StorageError> {
         // Written out and sealed here, so that the one writing thread does not have to.
         let prepared = PreparedCommit::of(commit, &self.vault)?;
-        self.writer.write(move |connection| prepared.store(connection)).await
+        let stored = prepared.stored();
+        self.writer.write_as(stored, move |connection| prepared.store(connection)).await
     }
 
     async fn redemption(&self, id: RedemptionId) -> Result<Option<Redemption>, StorageError> {

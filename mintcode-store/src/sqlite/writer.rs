@@ -8,6 +8,8 @@ use mintcode_core::ports::StorageError;
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::crash_point::{self, Stored};
+
 /// Operations that may wait; whoever comes later waits to be let in, so that load costs no memory.
 const QUEUE: usize = 1024;
 
@@ -58,12 +60,15 @@ impl From<Cause> for StorageError {
 trait Work: Send {
     /// Does the work inside the open transaction; an error, told in words, takes it back.
     fn run(&mut self, connection: &Connection) -> Result<(), String>;
+    /// What is stored, in words; `None` where nothing is.
+    fn stored(&self) -> Option<&Stored>;
     /// Answers whoever asked for it.
     fn answer(self: Box<Self>, fate: &Fate);
 }
 
 struct Operation<T, E, F> {
     work: Option<F>,
+    stored: Stored,
     result: Option<Result<T, E>>,
     answer: oneshot::Sender<Result<T, E>>,
 }
@@ -80,6 +85,10 @@ where
             Some(Err(error)) => Err(Chain(error).to_string()),
             Some(Ok(_)) | None => Ok(()),
         }
+    }
+
+    fn stored(&self) -> Option<&Stored> {
+        matches!(self.result, Some(Ok(_))).then_some(&self.stored)
     }
 
     fn answer(self: Box<Self>, fate: &Fate) {
@@ -114,9 +123,22 @@ impl Writer {
         T: Send + 'static,
         E: std::error::Error + From<StorageError> + Send + 'static,
     {
+        self.write_as(Stored::by(&work), work).await
+    }
+
+    /// As [`Writer::write`], for `work` that can tell better what it stores.
+    pub(super) async fn write_as<T, E>(
+        &self,
+        stored: Stored,
+        work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: std::error::Error + From<StorageError> + Send + 'static,
+    {
         self.check()?;
         let (answer, answered) = oneshot::channel();
-        let work = Box::new(Operation { work: Some(work), result: None, answer });
+        let work = Box::new(Operation { work: Some(work), stored, result: None, answer });
         if self.queue.send(Message::Work(work)).await.is_err() {
             self.check()?;
             return Err(StorageError::from(Cause::Closed).into());
@@ -130,7 +152,8 @@ impl Writer {
         work: impl FnOnce(&Connection) -> Result<(), StorageError> + Send + 'static,
     ) {
         let (answer, _) = oneshot::channel();
-        let work = Operation { work: Some(work), result: None, answer };
+        let stored = Stored::by(&work);
+        let work = Operation { work: Some(work), stored, result: None, answer };
         if self.queue.try_send(Message::Work(Box::new(work))).is_err() {
             tracing::debug!("an operation that nobody waits for found no room");
         }
@@ -247,14 +270,17 @@ impl WriterThread {
         if let Err(error) = self.execute("BEGIN IMMEDIATE") {
             return Fate::NotStored(sqlite(error));
         }
-        for work in group {
+        for work in &mut *group {
             if let Err(error) = self.run_alone(&mut **work) {
                 self.roll_back();
                 return Fate::NotStored(error);
             }
         }
+        let stored = || group.iter().filter_map(|work| work.stored());
+        crash_point::before_commit(stored());
         match self.execute("COMMIT") {
             Ok(()) => {
+                crash_point::after_commit(stored());
                 self.commits.fetch_add(1, Ordering::Relaxed);
                 Fate::Stored
             }

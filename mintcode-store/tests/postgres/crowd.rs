@@ -2,52 +2,43 @@
 
 use std::sync::Arc;
 
-use mintcode_core::ports::{Begun, Storage};
-use mintcode_core::voucher::Refusal;
+use mintcode_core::ports::Storage;
 use mintcode_store::PostgresStore;
 use mintcode_store::postgres::Limits;
 
-use crate::server::{open, schema, secrets};
-use crate::stage::{begun, later, minted, rdm, wish};
+use crate::processes::{Crowd, REDEEMERS, database, redeem, rounds};
+use crate::server::{connect, open, schema, secrets};
+use crate::stage::{begun, later, minted};
 
-const REDEEMERS: usize = 64;
-const STORES: usize = 8;
-
-/// `MINTCODE_TEST_ROUNDS`, or 500.
-fn rounds() -> u32 {
-    std::env::var("MINTCODE_TEST_ROUNDS").map_or(500, |rounds| rounds.parse().unwrap())
+/// Connections of processes that are not this one, by process.
+async fn connections(url: &str, named: &str) -> i64 {
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1";
+    connect(url).await.query_one(sql, &[&named]).await.unwrap().get(0)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_sixty_four_redeemers_of_a_voucher_one_wins() {
+async fn of_sixty_four_redeemers_in_two_processes_one_wins_each_voucher() {
     let url = schema().await;
-    let limits = Limits { connections: REDEEMERS / STORES + 1, ..Limits::default() };
+    let vouchers = minted(&open(&url).await, rounds()).await;
+    // Told apart from other tests by the schema's name.
+    let (_, name) = url.rsplit_once("case_").unwrap();
+    let mut crowd = Crowd::gather("crowd::a_process_of_redeemers", &format!("{url}&application_name={name}"));
+    crowd.race(&vouchers);
+    assert!(connections(&url, name).await >= 128, "redeemers shared connections");
+    crowd.leave();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a process of the test above, which starts it"]
+async fn a_process_of_redeemers() {
     let mut stores = Vec::new();
-    for _ in 0..STORES {
-        stores.push(Arc::new(
-            PostgresStore::open_with(&url.parse().unwrap(), Some(&secrets()), limits).await.unwrap(),
-        ));
+    for _ in 0..REDEEMERS {
+        // One for this redeemer and one for notices.
+        let (url, limits) = (database().parse().unwrap(), Limits { connections: 1, ..Limits::default() });
+        let store = PostgresStore::open_with(&url, Some(&secrets()), limits).await.unwrap();
+        stores.push(Arc::new(store) as Arc<dyn Storage>);
     }
-    let vouchers = minted(&stores[0], rounds()).await;
-    for (round, voucher) in vouchers.into_iter().enumerate() {
-        let redeeming: Vec<_> = (0..REDEEMERS)
-            .map(|redeemer| {
-                let store = Arc::clone(&stores[redeemer % STORES]);
-                let mut wish = wish(voucher, round);
-                wish.id = rdm(round * REDEEMERS + redeemer);
-                tokio::spawn(async move { store.begin(wish).await.unwrap() })
-            })
-            .collect();
-        let mut won = 0;
-        for begun in redeeming {
-            match begun.await.unwrap() {
-                Begun::New(_) => won += 1,
-                Begun::Refused(Refusal::Busy) => {}
-                other => panic!("round {round}: {other:?}"),
-            }
-        }
-        assert_eq!(won, 1, "round {round}");
-    }
+    redeem(stores).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,6 +14,8 @@ mod minting;
 mod notices;
 mod opening;
 mod plans;
+#[path = "../support/crowd.rs"]
+mod processes;
 mod rights;
 mod sealed;
 mod server;
