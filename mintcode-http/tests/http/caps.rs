@@ -68,10 +68,15 @@ async fn whoever_posts_too_many_wrong_codes_waits_and_a_good_one_is_served_all_t
     assert_eq!(shop.redeem(&good, &own).await.status, 202);
 
     // Whoever leaves the cookie at home is counted by address.
-    shop.redeem("0000", &[]).await.problem(429, "too-many-requests");
+    let stranger = async |code: &str| shop.redeem_from("192.0.2.1", code, &[]).await;
+    for wrong in ["0000", "1111", "2222"] {
+        stranger(wrong).await.problem(404, "voucher-invalid");
+    }
+    stranger("0000").await.problem(429, "too-many-requests");
+    shop.redeem_from("192.0.2.2", "0000", &[]).await.problem(404, "voucher-invalid");
     tokio::time::sleep(Duration::from_secs(20)).await;
-    shop.redeem("0000", &[]).await.problem(404, "voucher-invalid");
-    shop.redeem("0000", &[]).await.problem(429, "too-many-requests");
+    stranger("0000").await.problem(404, "voucher-invalid");
+    stranger("0000").await.problem(429, "too-many-requests");
 }
 
 #[tokio::test(start_paused = true)]
