@@ -225,6 +225,9 @@ impl SqliteStore {
         if !Durability::of(&connection).map_err(unusable)?.is_full() {
             return Err(OpenError::NotDurable { path: owned() });
         }
+        if lock.is_none() {
+            connection::keep_little(&connection).map_err(unusable)?;
+        }
         let vault = migrations::run(&mut connection, secrets, lock.is_some())
             .map_err(|error| opening(path, error))?;
         let readers = Arc::new(Readers::open(path).map_err(unusable)?);

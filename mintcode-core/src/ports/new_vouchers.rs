@@ -87,7 +87,7 @@ impl NewVouchers {
 
     /// All of them, sorted by hash: 24 bytes each. A storage that keeps them in that order writes every page once.
     ///
-    /// Blocks for as long as making and sorting take: about half a microsecond each, on two threads where there are many.
+    /// Blocks for as long as making and sorting take, on two threads where there are many.
     #[must_use]
     pub fn in_key_order(&self) -> Vec<(VoucherHash, Mask)> {
         let count = self.count();

@@ -57,6 +57,11 @@ pub(super) fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// Whoever only does something beside the server, such as minting, has no use for many pages at hand.
+pub(super) fn keep_little(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "cache_size", -4 * 1024)
+}
+
 /// Opens a connection that only reads; there has to be a file.
 pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
